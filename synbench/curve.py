@@ -1,0 +1,73 @@
+"""The robustness-accuracy trade-off curve, its area, and the score.
+
+With accuracy a(s) and expected scaled bound b(s) at each of S scales,
+
+    E(t) = (1/S) Σ_s b(s)·1[a(s) > t]
+    score(a_t) = Σ_{t ≥ a_t} E_representation(t) / Σ_{t ≥ a_t} E_image(t)
+
+over the 100 points t = linspace(0.6, 1, 100). Source: Ko et al., arXiv 2210.02989, section 3.3.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+GRID: Float[np.ndarray, "100"] = np.linspace(0.6, 1.0, 100)
+"""Threshold accuracies at which the curve is evaluated."""
+GRID.setflags(write=False)
+
+
+def gaussian_trade_off(kappa: Float[np.ndarray, "*s"]) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
+    """Return accuracy and expected scaled bound of a linear classifier on Gaussian projections.
+
+    a = Φ(κ) and B = 1 + φ(κ) / (κ Φ(κ)), where κ = wᵀμ / √(wᵀCw) > 0. B is the mean of
+    |wᵀ(z − m)| / |wᵀμ| over the correct samples; B → 1 as κ → ∞ and B → ∞ as κ → 0.
+
+    Source: Ko et al., arXiv 2210.02989, theorem 3.2.
+
+    >>> accuracy, bound = gaussian_trade_off(np.array([1.0]))
+    >>> print(f"{accuracy[0]:.4f} {bound[0]:.4f}")
+    0.8413 1.2876
+    """
+    accuracy = norm.cdf(kappa)
+    return accuracy, 1.0 + norm.pdf(kappa) / (kappa * accuracy)
+
+
+def reference(scales: Sequence[float]) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
+    """Return accuracy and bound of the best classifier in image space, where κ = s for every ε."""
+    return gaussian_trade_off(np.asarray(scales, dtype=np.float64))
+
+
+def curve(
+    accuracy: Float[np.ndarray, "*e s"], bound: Float[np.ndarray, "*e s"], grid: Float[np.ndarray, " t"] = GRID
+) -> Float[np.ndarray, "*e t"]:
+    """Return E(t), the expected bound of the scales whose accuracy exceeds t, on a grid of t.
+
+    A bound of NaN (no sample was correct, so there is none to average) counts as nothing.
+
+    >>> curve(np.array([0.65, 0.9]), np.array([2.0, 1.2]), np.array([0.6, 0.8, 0.95])).tolist()
+    [1.6, 0.6, 0.0]
+    """
+    reached = accuracy[..., None, :] > grid[:, None]
+    values: np.ndarray = np.where(reached, np.nan_to_num(bound, nan=0.0)[..., None, :], 0.0).mean(axis=-1)
+    return values
+
+
+def scores(
+    accuracy: Float[np.ndarray, "e s"],
+    bound: Float[np.ndarray, "e s"],
+    scales: Sequence[float],
+    thresholds: Sequence[float],
+) -> Float[np.ndarray, "e a"]:
+    """Return the SynBench-Score of every ε (row) and threshold accuracy a_t (column).
+
+    1 means that nothing of the optimal trade-off is lost, 0 that all of it is; a finite sample can
+    exceed 1 a little. NaN where image space itself does not reach the threshold at any grid point
+    (only for scales that are too small, or a_t beyond the grid's last point below 1).
+    """
+    kept = GRID >= np.asarray(thresholds, dtype=np.float64)[:, None]
+    area = curve(accuracy, bound) @ kept.T
+    optimal = curve(*reference(scales)) @ kept.T
+    return np.divide(area, optimal, out=np.full_like(area, np.nan), where=optimal > 0)

@@ -1,0 +1,1 @@
+"""The encoder that comes with SynBench: a small vision transformer, trained by ``train.py`` beside it."""

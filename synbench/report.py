@@ -1,0 +1,141 @@
+"""The record of a result: typed, versioned, plain Python, and finite.
+
+``Report.to_dict`` is what ``evaluate`` returns and what ``--json`` prints; ``Report.from_dict`` reads
+it back and refuses what does not fit. ``report.schema.json`` beside this file is its JSON Schema.
+What is undefined is ``None``, and a warning says why.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import ArgumentError
+
+SCHEMA_VERSION = 1
+"""Raised whenever a field changes its name, type or meaning."""
+
+SCHEMA_FILE = Path(__file__).parent / "report.schema.json"
+
+Rows = list[list[float]]
+
+
+class _Record(BaseModel):
+    """Frozen, no unknown fields, no NaN and no infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+class Model(_Record):
+    """What was scored."""
+
+    id: str = Field(description="As it was asked for; the class name of a module or callable.")
+    source: Literal["hub", "local", "demo", "module", "callable"]
+    revision: str | None = Field(description="Branch, tag or commit that was asked for.")
+    commit: str | None = Field(description="Commit hash on the Hub of the files that were loaded.")
+    weights_sha256: str | None = Field(description="SHA-256 of a folder's safetensors files, by name.")
+    architecture: str = Field(description="Class that ran.")
+    pooling: str = Field(description="Output field and reduction that made the representation.")
+    pooling_reason: str
+    dimension: int = Field(ge=1, description="Width d of the representation.")
+    trained: bool = Field(description="False for the untrained twin: same architecture, random weights.")
+
+
+class Preprocessing(_Record):
+    """What was done to the drawn images: (x[order] − mean) / std by channel, and nothing else."""
+
+    image_mean: list[float]
+    image_std: list[float]
+    channel_order: list[int]
+    source: str
+
+
+class Precision(_Record):
+    """The arithmetic of the forward passes; statistics are always float64."""
+
+    dtype: str
+    tf32: bool
+    reason: str
+
+
+class StudySettings(_Record):
+    """Everything needed to repeat the study."""
+
+    samples: int | None = Field(description="Images per scale and split; None for added representations.")
+    seed: int | None = Field(description="Seed of the mixture; None for added representations.")
+    as_published: bool = Field(description="Absolute eigenvalue cut-off and batch averages of the authors' script.")
+    eigenvalue_cutoff: str
+    image_shape: list[int] | None = Field(description="Channels, height, width.")
+    direction: str | None = Field(description="Class-mean direction of the mixture.")
+    model: Model | None = Field(description="None for added representations.")
+    preprocessing: Preprocessing | None
+    precision: Precision | None
+    device: str | None
+    batch_size: int | None
+    processes: int = Field(ge=1)
+    versions: dict[str, str] = Field(description="Versions of the packages that bear on the number.")
+
+
+class Report(_Record):
+    """A SynBench result."""
+
+    synbench_score: float | None = Field(ge=0, description="Score at ε = 0 and a_t = 0.7.")
+    scores: list[list[float | None]] = Field(description="One row per ε, one column per a_t.")
+    epsilons: list[float] = Field(description="Robustness levels, relative to ‖μ‖₂, in [0, 1).")
+    thresholds: list[float] = Field(description="Threshold accuracies a_t, in [0.6, 1).")
+    scales: list[float] = Field(description="Scales s, rising.")
+    accuracy: Rows = Field(description="One row per ε, one column per scale; share of test images.")
+    bound: list[list[float | None]] = Field(description="Mean scaled bound of correct test images.")
+    raw_accuracy: list[float] = Field(description="Accuracy of the best classifier in image space.")
+    raw_bound: list[float] = Field(description="Its expected scaled bound.")
+    protocol: Literal["paper"]
+    settings: StudySettings
+    warnings: list[str]
+    schema_version: Literal[1] = SCHEMA_VERSION
+    seconds: float = Field(ge=0, description="Wall time, with drawing and embedding where they were done.")
+    images: int = Field(ge=1, description="Representations that were used.")
+
+    @model_validator(mode="after")
+    def _shapes_agree(self) -> "Report":
+        rows, columns, width = len(self.epsilons), len(self.thresholds), len(self.scales)
+        shapes = {
+            "scores": (self.scores, rows, columns),
+            "accuracy": (self.accuracy, rows, width),
+            "bound": (self.bound, rows, width),
+            "raw_accuracy": ([self.raw_accuracy], 1, width),
+            "raw_bound": ([self.raw_bound], 1, width),
+        }
+        for name, (value, height, length) in shapes.items():
+            if len(value) != height or any(len(row) != length for row in value):
+                raise ValueError(f"{name} must have {height} rows of {length}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the flat dict of plain Python values that ``evaluate`` gives."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Report":
+        """Read what ``to_dict`` wrote.
+
+        Raises:
+            ArgumentError: a field is missing, unknown, or not of its type; the message names it.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:3])
+            raise ArgumentError(
+                f"expected a SynBench result of schema version {SCHEMA_VERSION}, but {problems}. "
+                f"Read it with the SynBench that wrote it."
+            ) from error
+
+    def to_json(self) -> str:
+        """Return the dict as JSON, two spaces a level."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a result."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema(mode="serialization")}

@@ -1,0 +1,174 @@
+"""Representations with their labels, scales and splits: what an encoder leaves for the scoring stations."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int64
+
+from .errors import ArgumentError, RepresentationError
+from .settings import SCALE_RESOLUTION, SPLITS, check_scales, scale_key
+
+
+@dataclass(frozen=True)
+class Representations:
+    """A checked batch: one row an image.
+
+    Attributes:
+        values: n × d, float32, finite.
+        labels: n classes, 0 or 1.
+        scales: n scales s > 0.
+        test: n flags, whether the image belongs to the test split.
+    """
+
+    values: Float32[np.ndarray, "n d"]
+    labels: Int64[np.ndarray, " n"]
+    scales: Float64[np.ndarray, " n"]
+    test: Bool[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def splits(self) -> list[str]:
+        """The split of each row, by name."""
+        return [SPLITS[int(t)] for t in self.test]
+
+    @classmethod
+    def checked(cls, predictions: Any, references: Any, scales: Any, splits: Any) -> "Representations":
+        """Make a batch from anything array-like: NumPy, torch, lists.
+
+        Args:
+            predictions: (n, d) representations, finite.
+            references: n labels, 0 or 1.
+            scales: n scales, or one for the whole batch.
+            splits: n times ``"train"`` or ``"test"``, or one for the whole batch.
+
+        Raises:
+            RepresentationError: shape, finiteness or labels are not as expected.
+            ArgumentError: scales or splits are missing or not as expected.
+
+        >>> batch = Representations.checked([[0.5, 1.0]], [1], 0.1, "train")
+        >>> batch.values.shape, batch.splits
+        ((1, 2), ['train'])
+        """
+        values = _array(predictions)
+        if values.shape == (0,):
+            values = values.reshape(0, 1)
+        if values.dtype.kind not in "fiub" or values.ndim != 2 or values.shape[1] == 0:
+            raise RepresentationError(
+                f"expected representations of shape (n, d), numbers with d ≥ 1, got shape {values.shape} of "
+                f"{values.dtype}. Pool or flatten the encoder's output to one vector an image."
+            )
+        n = len(values)
+        check_finite(values)
+        labels = _array(references)
+        if labels.shape != (n,):
+            raise RepresentationError(
+                f"expected one label a representation, {n} in all, got labels of shape {labels.shape}. "
+                f"Pass references= of shape ({n},)."
+            )
+        if labels.dtype.kind not in "fiub" or not np.isin(labels, (0, 1)).all():
+            odd = [v for v in labels.tolist() if v not in (0, 1)][:3]
+            raise RepresentationError(
+                f"expected labels 0 or 1, the two classes of the mixture, got {', '.join(map(repr, odd))}. "
+                f"Pass the labels of the images as references=."
+            )
+        if scales is None or splits is None:
+            raise ArgumentError(
+                "the paper protocol needs to know each image's scale and split: pass scales= (numbers, or one "
+                "for the whole batch) and splits= ('train' and 'test', or one for the whole batch)."
+            )
+        return cls(
+            np.ascontiguousarray(values, dtype=np.float32),
+            labels.astype(np.int64),
+            _row_scales(scales, n),
+            _row_splits(splits, n),
+        )
+
+
+def by_scale(batches: Sequence[Representations]) -> Iterator[Representations]:
+    """Yield all rows of one scale after the other, in rising order of scale; one scale is copied at a time.
+
+    Scales that agree to 1e-6 are one scale, and take its rounded value.
+
+    Raises:
+        RepresentationError: there are no rows, or rows of different width.
+    """
+    widths = {b.values.shape[1] for b in batches if len(b)}
+    if len(widths) != 1:
+        came = f"widths {', '.join(map(str, sorted(widths)))}" if widths else "none"
+        raise RepresentationError(
+            f"expected representations of one width d, got {came}. Embed every image with the same encoder."
+        )
+    keys = [np.rint(b.scales / SCALE_RESOLUTION).astype(np.int64) for b in batches]
+    for key in np.unique(np.concatenate(keys)):
+        rows = [k == key for k in keys]
+        values, labels, test = (
+            np.concatenate([getattr(b, name)[r] for b, r in zip(batches, rows, strict=True) if r.any()])
+            for name in ("values", "labels", "test")
+        )
+        yield Representations(values, labels, np.full(len(values), round(int(key) * SCALE_RESOLUTION, 6)), test)
+
+
+def concatenate(parts: Iterable[Representations]) -> Representations:
+    """Join batches row after row."""
+    columns = zip(*((p.values, p.labels, p.scales, p.test) for p in parts), strict=True)
+    return Representations(*(np.concatenate(column) for column in columns))
+
+
+def check_finite(values: Float[np.ndarray, "n d"]) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        RepresentationError: some value is not finite.
+    """
+    # The sum is not finite when a value is not, and costs no array of flags; it can overflow, so look then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
+    bad = int(np.count_nonzero(~np.isfinite(values).all(axis=1)))
+    if bad:
+        raise RepresentationError(
+            f"expected finite representations, got NaN or infinity in {bad} of {len(values)} rows. "
+            f"Use a wider precision (dtype='float32') and check the encoder's weights."
+        )
+
+
+def _array(values: Any) -> np.ndarray:
+    """Turn NumPy arrays, torch tensors and (nested) lists of either into one array."""
+    if isinstance(values, (list, tuple)) and values and hasattr(values[0], "detach"):
+        values = [_array(v) for v in values]
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        # NumPy has no bfloat16.
+        values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise RepresentationError(
+            "expected rows of one width, got rows of different lengths. Embed every image with the same encoder."
+        ) from error
+
+
+def _row_scales(scales: Any, n: int) -> Float64[np.ndarray, " n"]:
+    array = _array(scales)
+    if array.dtype.kind not in "fiu" or array.shape not in ((), (n,)):
+        raise ArgumentError(
+            f"expected scales as {n} numbers, or one for the whole batch, got shape {array.shape} of {array.dtype}."
+        )
+    rows = np.broadcast_to(array.astype(np.float64), (n,)).copy()
+    if n:
+        # One of each kind: a scale in float32 and in float64 is the same scale.
+        kinds = {scale_key(s) if np.isfinite(s) else s: s for s in np.unique(rows).tolist()}
+        check_scales(list(kinds.values()))
+    return rows
+
+
+def _row_splits(splits: Any, n: int) -> Bool[np.ndarray, " n"]:
+    names = [splits] * n if isinstance(splits, str) else list(splits)
+    if len(names) != n or not set(names) <= set(SPLITS):
+        odd = next((repr(name) for name in names if name not in SPLITS), f"{len(names)} of them")
+        raise ArgumentError(f"expected splits as {n} times 'train' or 'test', or one for the whole batch, got {odd}.")
+    return np.array([name == "test" for name in names], dtype=bool)

@@ -1,0 +1,150 @@
+"""What is asked: the grids of a study, their defaults, and the checks that every entry point shares."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .errors import ArgumentError
+
+SCALES: tuple[float, ...] = tuple(k / 10 for k in range(1, 50))
+"""Scales s of the paper: half the distance between the class means, 0.1 to 4.9."""
+
+EPSILONS: tuple[float, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
+"""Robustness levels of the paper, relative to the norm of the half difference of class means."""
+
+THRESHOLDS: tuple[float, ...] = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
+"""Threshold accuracies a_t of the paper."""
+
+SAMPLES = 2048
+"""Images per scale and split in the paper."""
+
+HEADLINE_EPSILON, HEADLINE_THRESHOLD = 0.0, 0.7
+"""Where the one-number score is read."""
+
+PROTOCOLS: tuple[str, ...] = ("paper",)
+SPLITS: tuple[str, ...] = ("train", "test")
+
+SCALE_RESOLUTION = 1e-6
+"""Scales closer than this are the same scale (a float32 0.1 is 0.10000000149)."""
+
+_LARGEST_SCALE = 1000.0
+
+
+def scale_key(scale: float) -> int:
+    """Return the integer that names a scale: it seeds the draws and groups the rows.
+
+    >>> scale_key(0.1) == scale_key(0.10000000149011612)
+    True
+    """
+    return round(scale / SCALE_RESOLUTION)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked settings of a study.
+
+    Args:
+        protocol: ``"paper"``.
+        samples: images per scale and split, at least 2; ``None`` for representations that were
+            made elsewhere.
+        scales: s > 0, strictly different; in pixel units of the standard deviation.
+        epsilons: 0 ≤ ε < 1, relative to ‖μ‖₂.
+        thresholds: 0.6 ≤ a_t < 1, the range of the curve's grid.
+        seed: a non-negative integer; 0 is a seed like any other.
+        as_published: reproduce the authors' script (see ``synbench.paper``).
+
+    Raises:
+        ArgumentError: a value is outside its range; the message names it.
+
+    >>> Settings(samples=2048).scales[:3]
+    (0.1, 0.2, 0.3)
+    """
+
+    protocol: str = "paper"
+    samples: int | None = None
+    scales: tuple[float, ...] = field(default=SCALES)
+    epsilons: tuple[float, ...] = field(default=EPSILONS)
+    thresholds: tuple[float, ...] = field(default=THRESHOLDS)
+    seed: int = 0
+    as_published: bool = False
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS:
+            raise ArgumentError(
+                f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}, got {self.protocol!r}."
+            )
+        if self.samples is not None:
+            check_integer("samples", self.samples, least=2, remedy="the paper uses 2048 per scale and split")
+        check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
+        object.__setattr__(self, "scales", check_scales(self.scales))
+        epsilons = _numbers("epsilons", self.epsilons)
+        if bad := [e for e in epsilons if not 0 <= e < 1]:
+            raise ArgumentError(
+                f"epsilons must lie in [0, 1): they are relative to the norm of the half difference of "
+                f"the class means, and a radius of 1 or more leaves no margin; got {bad[0]:g}. "
+                f"Remove it, or divide an absolute radius by that norm."
+            )
+        thresholds = _numbers("thresholds", self.thresholds)
+        if bad := [t for t in thresholds if not THRESHOLDS[0] <= t < 1]:
+            raise ArgumentError(
+                f"thresholds must lie in [0.6, 1), the range of the curve's grid, got {bad[0]:g}. "
+                f"Use accuracies such as 0.7 or 0.95."
+            )
+        object.__setattr__(self, "epsilons", epsilons)
+        object.__setattr__(self, "thresholds", thresholds)
+
+
+def make_settings(**asked: object) -> Settings:
+    """Make settings of keyword arguments; ``None`` means the default.
+
+    Raises:
+        ArgumentError: a value is out of range.
+    """
+    return Settings(**{name: value for name, value in asked.items() if value is not None})
+
+
+def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
+    """Return the scales as floats, in the order given.
+
+    Raises:
+        ArgumentError: none given, one not in (0, 1000], or two alike.
+    """
+    values = _numbers("scales", scales)
+    if bad := [s for s in values if not SCALE_RESOLUTION <= s <= _LARGEST_SCALE]:
+        raise ArgumentError(
+            f"scales must lie in (0, {_LARGEST_SCALE:g}] (half the distance between the class means), "
+            f"got {bad[0]:g}. The paper's grid is 0.1, 0.2, ..., 4.9."
+        )
+    if len({scale_key(s) for s in values}) < len(values):
+        raise ArgumentError(
+            f"scales must differ from each other by more than {SCALE_RESOLUTION:g}, got {list(values)}. "
+            f"Remove the duplicates."
+        )
+    return values
+
+
+def check_integer(name: str, value: object, *, least: int, remedy: str) -> int:
+    """Return ``value`` if it is an integer of at least ``least`` (a bool is not).
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not is_integer or int(value) < least:  # type: ignore[call-overload]
+        raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}; {remedy}.")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """Return a non-empty sequence of finite floats."""
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        raise ArgumentError(f"{name} must be a sequence of numbers, got {values!r}. Put it in a list.")
+    try:
+        numbers = tuple(float(v) for v in values)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{name} must be a sequence of numbers, got {values!r}.") from error
+    if not numbers:
+        raise ArgumentError(f"{name} must hold at least one number, got none. Leave it out for the paper's grid.")
+    if not all(map(math.isfinite, numbers)):
+        raise ArgumentError(f"{name} must be finite numbers, got {list(numbers)}.")
+    return numbers

@@ -1,0 +1,314 @@
+"""The `evaluate` module of SynBench: one thin class over the package `synbench`, with no arithmetic of its own."""
+
+import contextlib
+import os
+import time
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+import pyarrow as pa
+
+import synbench
+from synbench.errors import ArgumentError
+from synbench.representations import Representations, by_scale
+from synbench.scoring import Study, conclude, prepare
+from synbench.settings import SAMPLES, SCALES, Settings, make_settings
+
+_DESCRIPTION = """\
+SynBench tells how good a pretrained vision encoder is without any data. It draws two Gaussian classes in image space,
+where the best trade-off between accuracy and robustness is known in closed form, embeds them, and reports how much of
+that optimum the representations keep: 1 is all of it, 0 is nothing.
+"""
+
+_CITATION = """\
+@inproceedings{ko2024what,
+  title     = {What Would Gauss Say About Representations? Probing Pretrained Image Models using Synthetic Gaussian Benchmarks},
+  author    = {Ko, Ching-Yun and Chen, Pin-Yu and Das, Payel and Mohapatra, Jeet and Daniel, Luca},
+  booktitle = {Proceedings of the 41st International Conference on Machine Learning},
+  series    = {PMLR},
+  volume    = {235},
+  pages     = {24829--24858},
+  year      = {2024}
+}
+"""
+
+_INPUTS = """
+Score a model, or representations that you made elsewhere.
+
+With a model:
+    model: Hub id, local folder, `torch.nn.Module`, or a callable from (n, C, H, W) float32 tensors to (n, d) arrays.
+    protocol (`str`): "paper".
+    samples (`int`): images per scale and split, at least 2; default 2048.
+    scales (list of `float`): half the distance between the class means in image space, in (0, 1000]; default
+        0.1, 0.2, ..., 4.9.
+    seed (`int`): of the drawn images, at least 0; default 0. Same seed, same number.
+    revision (`str`): branch, tag or commit on the Hub; the result holds the commit hash.
+    device (`str`): such as "cuda:0"; default the accelerator, or the CPU.
+    dtype (`str`): "float32" (default), "bfloat16", "float16" or "float64"; a module keeps its own.
+    batch_size (`int`): images a forward pass, at least 1; default up to 256. Does not change the pixels.
+    image_size (`int` or tuple): size, (height, width) or (channels, height, width) in pixels; default the Hub model's
+        own; needed for a module or callable.
+    image_mean, image_std (`float` or list): by channel, in pixel units of [0, 1]; default the Hub model's own, else no
+        normalisation.
+    trust_remote_code (`bool`): run the repository's own code; needs `revision` to be a commit hash; default False.
+    untrained (`bool`): score the untrained twin, the same architecture with random weights; default False.
+
+With representations, here or by `add_batch` before:
+    predictions: (n, d) finite numbers, one row an image.
+    references: n labels, 0 or 1.
+    scales: n scales, or one for the whole batch.
+    splits: n times "train" or "test", or one for the whole batch.
+
+With both:
+    epsilons (list of `float`): robustness levels in [0, 1), relative to the norm of half the difference of the class
+        means; default 0, 0.2, 0.4, 0.6, 0.8.
+    thresholds (list of `float`): threshold accuracies in [0.6, 1); default 0.6, 0.65, ..., 0.95, 0.99.
+    as_published (`bool`): reproduce the authors' script to the digit: absolute eigenvalue cut-off 1e-6, averages over
+        batches of 256; default False, or True with the configuration "as_published".
+
+Returns a flat dict: `synbench_score` (at epsilon 0 and threshold 0.7), `scores` (one row per epsilon, one column per
+threshold), `epsilons`, `thresholds`, `scales`, `accuracy` and `bound` (one row per epsilon, one column per scale),
+`raw_accuracy`, `raw_bound`, `protocol`, `settings`, `warnings`, `schema_version`, `seconds`, `images`. What is undefined
+is None, with a warning.
+
+Raises `synbench.ArgumentError`, `synbench.EncoderError` or `synbench.RepresentationError`; each says what was expected,
+what came, and what to do.
+
+Examples:
+
+    >>> import evaluate
+    >>> metric = evaluate.load("synbench")
+    >>> result = metric.compute(model="synbench:demo", samples=256, scales=[0.5, 1.0, 2.0, 3.0])
+    >>> 0 < result["synbench_score"] < 1
+    True
+    >>> for batch in metric.mixture(image_size=8, samples=256, scales=[1.0, 2.0]).iter(64):
+    ...     flat = batch["pixel_values"].reshape(len(batch["label"]), -1)
+    ...     metric.add_batch(predictions=flat, references=batch["label"], scales=batch["scale"], splits=batch["split"])
+    >>> metric.compute()["images"]
+    1024
+"""
+
+_CONFIGURATIONS = {"default": False, "as_published": True}
+_ROWS = 4096
+
+
+class Synbench(evaluate.Metric):
+    """SynBench as an `evaluate` metric; `compute` scores a model, or the representations added so far."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        if self.config_name not in _CONFIGURATIONS:
+            raise ArgumentError(
+                f"config_name must be one of {', '.join(map(repr, _CONFIGURATIONS))}, got {self.config_name!r}."
+            )
+        info = evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_INPUTS,
+            features=datasets.Features(
+                {
+                    "predictions": datasets.List(datasets.Value("float32")),
+                    "references": datasets.Value("int64"),
+                    "scales": datasets.Value("float64"),
+                    "splits": datasets.Value("string"),
+                }
+            ),
+            reference_urls=["https://arxiv.org/abs/2210.02989", "https://proceedings.mlr.press/v235/ko24a.html"],
+        )
+        # Not through the constructor, which refuses a format for anything but plain values.
+        info.format = "arrow"
+        return info
+
+    def mixture(
+        self,
+        *,
+        image_size: Any,
+        split: str | None = None,
+        samples: int = SAMPLES,
+        scales: Any = None,
+        seed: int = 0,
+        direction: Any = "uniform",
+    ) -> datasets.Dataset:
+        """Return the images to embed as a dataset; `pixel_values` are drawn when a row is read.
+
+        Args:
+            image_size: size, (height, width) or (channels, height, width); 3 channels by default.
+            split: "train", "test", or both by default.
+            samples: images per scale and split.
+            scales: default 0.1, 0.2, ..., 4.9.
+            seed: same seed, same pixels.
+            direction: of the class means: "uniform", "random", or an array in the shape of the image.
+        """
+        grid = SCALES if scales is None else scales
+        return synbench.MixtureSpec(image_size, grid, direction, seed).to_dataset(samples, split)
+
+    def add_batch(
+        self, *, predictions: Any = None, references: Any = None, scales: Any = None, splits: Any = None, **kwargs: Any
+    ) -> None:
+        """Add a batch of representations."""
+        _refuse_unknown(kwargs)
+        batch = Representations.checked(predictions, references, scales, splits)
+        if self.writer is None:
+            self.selected_feature_format = self.features
+            self._init_writer()
+        # Written as Arrow columns: evaluate's own way makes a Python object of each number.
+        for start in range(0, max(len(batch), 1), _ROWS):
+            rows = slice(start, start + _ROWS)
+            values = batch.values[rows]
+            offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
+            columns = {
+                "predictions": pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.reshape(-1))),
+                "references": pa.array(batch.labels[rows]),
+                "scales": pa.array(batch.scales[rows]),
+                "splits": pa.array(batch.splits[rows], type=pa.string()),
+            }
+            self.writer.write_table(pa.table(columns))
+
+    def add(
+        self, *, prediction: Any = None, reference: Any = None, scales: Any = None, splits: Any = None, **kwargs: Any
+    ) -> None:
+        """Add one representation."""
+        # evaluate.combine passes the names of the features, which are plural.
+        prediction, reference = kwargs.pop("predictions", prediction), kwargs.pop("references", reference)
+        self.add_batch(predictions=[prediction], references=[reference], scales=scales, splits=splits, **kwargs)
+
+    def compute(
+        self,
+        *,
+        predictions: Any = None,
+        references: Any = None,
+        scales: Any = None,
+        splits: Any = None,
+        model: Any = None,
+        protocol: str = "paper",
+        samples: int = SAMPLES,
+        epsilons: Any = None,
+        thresholds: Any = None,
+        seed: int = 0,
+        revision: str | None = None,
+        device: Any = None,
+        dtype: Any = None,
+        batch_size: int | None = None,
+        image_size: Any = None,
+        image_mean: Any = None,
+        image_std: Any = None,
+        trust_remote_code: bool = False,
+        untrained: bool = False,
+        as_published: bool | None = None,
+        **kwargs: Any,
+    ) -> dict[str, Any] | None:
+        """Return the score of a model, or of the representations given or added so far."""
+        _refuse_unknown(kwargs)
+        began = time.perf_counter()
+        asked = {
+            "protocol": protocol,
+            "epsilons": epsilons,
+            "thresholds": thresholds,
+            "as_published": _CONFIGURATIONS[self.config_name] if as_published is None else as_published,
+        }
+        for_model = {
+            "revision": revision,
+            "device": device,
+            "dtype": dtype,
+            "batch_size": batch_size,
+            "image_size": image_size,
+            "image_mean": image_mean,
+            "image_std": image_std,
+            "trust_remote_code": trust_remote_code,
+            "untrained": untrained,
+        }
+        # What can be refused is refused first, so that rows added before are not lost to a typo.
+        if model is None:
+            given = [name for name, value in for_model.items() if value is not None and value is not False]
+            given += ["samples"] * (samples != SAMPLES) + ["seed"] * (seed != 0)
+            if given:
+                raise ArgumentError(f"{', '.join(given)} need model=: added representations are scored as they are.")
+            study, settings = None, make_settings(**asked)
+            rows = {"predictions": predictions, "references": references, "scales": scales, "splits": splits}
+            if any(value is not None for value in rows.values()):
+                self.add_batch(**rows)
+            elif self.writer is None:
+                raise ArgumentError(
+                    "nothing to score: pass model=, or predictions= with references=, scales= and splits=, "
+                    "or call add_batch() first."
+                )
+        else:
+            if predictions is not None or references is not None or splits is not None or self.writer is not None:
+                raise ArgumentError(
+                    "pass model= or representations, not both; compute() what was added before without model= first."
+                )
+            settings = make_settings(**asked, samples=samples, scales=scales, seed=seed)
+            study = prepare(model, settings, **for_model)
+        try:
+            if study is not None:
+                # Every process embeds its own share; gathering, locking and None off the main one are evaluate's.
+                for part in study.embed(share=(self.process_id, self.num_process)):
+                    self.add_batch(
+                        predictions=part.values, references=part.labels, scales=part.scales, splits=part.splits
+                    )
+            return super().compute(settings=settings, study=study, began=began)
+        finally:
+            self._start_over()
+
+    def _compute(
+        self,
+        *,
+        predictions: pa.ChunkedArray,
+        references: pa.ChunkedArray,
+        scales: pa.ChunkedArray,
+        splits: pa.ChunkedArray,
+        settings: Settings,
+        study: Study | None,
+        began: float,
+    ) -> dict[str, Any]:
+        batches = _batches(predictions, references, scales, splits)
+        processes = 1 if study is None else self.num_process
+        return conclude(by_scale(batches), settings, study=study, began=began, processes=processes).to_dict()
+
+    def _start_over(self) -> None:
+        """Leave nothing behind: evaluate keeps its files and locks when an error comes between, and reuses
+        the file names of a distributed round, so that a fast process overwrites what the main one still reads."""
+        self.data = None
+        if self.writer is not None:
+            with contextlib.suppress(Exception):
+                self.writer.close()
+        own = [(self.filelock, self.cache_file_name)]
+        for lock, path in [*zip(self.filelocks or [], self.file_paths or [], strict=True), *own]:
+            if path is not None and os.path.exists(path):
+                os.remove(path)
+            if lock is not None:
+                lock.release(force=True)
+        self.writer = self.buf_writer = self.cache_file_name = None
+        self.filelock = self.rendez_vous_lock = self.file_paths = self.filelocks = None
+        if self.num_process > 1:
+            name, _, number = self.info.experiment_id.partition("@")
+            self.info.experiment_id = f"{name}@{int(number or 0) + 1}"
+
+
+def _batches(
+    predictions: pa.ChunkedArray, references: pa.ChunkedArray, scales: pa.ChunkedArray, splits: pa.ChunkedArray
+) -> list[Representations]:
+    """Return the rows as they lie in the file, without a copy of the representations."""
+    found, start = [], 0
+    for chunk in predictions.chunks:
+        rows = slice(start, start + len(chunk))
+        start += len(chunk)
+        # A file can hold batches of different widths: each run of one width is a batch of its own.
+        widths = np.diff(chunk.offsets.to_numpy())
+        edges = [0, *(np.flatnonzero(np.diff(widths)) + 1).tolist(), len(chunk)]
+        labels, at, test = (
+            references[rows].to_numpy(),
+            scales[rows].to_numpy(),
+            np.asarray(splits[rows].to_pylist(), dtype=object) == "test",
+        )
+        for first, last in zip(edges, edges[1:], strict=False):
+            if last > first:
+                values = chunk[first:last].flatten().to_numpy(zero_copy_only=True).reshape(last - first, -1)
+                found.append(Representations(values, labels[first:last], at[first:last], test[first:last]))
+    return found
+
+
+def _refuse_unknown(arguments: dict[str, Any]) -> None:
+    if arguments:
+        raise ArgumentError(f"unknown argument {', '.join(map(repr, arguments))}; see help(metric.compute).")
