@@ -1,8 +1,9 @@
 """The `evaluate` module of SynBench: one thin class over the package `synbench`, with no arithmetic of its own."""
 
 import contextlib
-import os
 import time
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import datasets
@@ -24,7 +25,8 @@ that optimum the representations keep: 1 is all of it, 0 is nothing.
 
 _CITATION = """\
 @inproceedings{ko2024what,
-  title     = {What Would Gauss Say About Representations? Probing Pretrained Image Models using Synthetic Gaussian Benchmarks},
+  title     = {What Would Gauss Say About Representations?
+               Probing Pretrained Image Models using Synthetic Gaussian Benchmarks},
   author    = {Ko, Ching-Yun and Chen, Pin-Yu and Das, Payel and Mohapatra, Jeet and Daniel, Luca},
   booktitle = {Proceedings of the 41st International Conference on Machine Learning},
   series    = {PMLR},
@@ -70,8 +72,8 @@ With both:
 
 Returns a flat dict: `synbench_score` (at epsilon 0 and threshold 0.7), `scores` (one row per epsilon, one column per
 threshold), `epsilons`, `thresholds`, `scales`, `accuracy` and `bound` (one row per epsilon, one column per scale),
-`raw_accuracy`, `raw_bound`, `protocol`, `settings`, `warnings`, `schema_version`, `seconds`, `images`. What is undefined
-is None, with a warning.
+`raw_accuracy`, `raw_bound`, `protocol`, `settings`, `warnings`, `schema_version`, `seconds`, `images`. What is
+undefined is None, with a warning.
 
 Raises `synbench.ArgumentError`, `synbench.EncoderError` or `synbench.RepresentationError`; each says what was expected,
 what came, and what to do.
@@ -96,6 +98,13 @@ _ROWS = 4096
 
 class Synbench(evaluate.Metric):
     """SynBench as an `evaluate` metric; `compute` scores a model, or the representations added so far."""
+
+    # What evaluate keeps while rows are added.
+    writer: Any
+    filelock: Any
+    filelocks: Any
+    file_paths: Any
+    cache_file_name: Any
 
     def _info(self) -> evaluate.MetricInfo:
         if self.config_name not in _CONFIGURATIONS:
@@ -247,7 +256,8 @@ class Synbench(evaluate.Metric):
                     self.add_batch(
                         predictions=part.values, references=part.labels, scales=part.scales, splits=part.splits
                     )
-            return super().compute(settings=settings, study=study, began=began)
+            result: dict[str, Any] | None = super().compute(settings=settings, study=study, began=began)
+            return result
         finally:
             self._start_over()
 
@@ -267,16 +277,19 @@ class Synbench(evaluate.Metric):
         return conclude(by_scale(batches), settings, study=study, began=began, processes=processes).to_dict()
 
     def _start_over(self) -> None:
-        """Leave nothing behind: evaluate keeps its files and locks when an error comes between, and reuses
-        the file names of a distributed round, so that a fast process overwrites what the main one still reads."""
+        """Leave nothing behind.
+
+        evaluate keeps its files and locks when an error comes between, and reuses the file names of a distributed
+        round, so that a fast process overwrites what the main one still reads.
+        """
         self.data = None
         if self.writer is not None:
             with contextlib.suppress(Exception):
                 self.writer.close()
         own = [(self.filelock, self.cache_file_name)]
         for lock, path in [*zip(self.filelocks or [], self.file_paths or [], strict=True), *own]:
-            if path is not None and os.path.exists(path):
-                os.remove(path)
+            if path is not None:
+                Path(path).unlink(missing_ok=True)
             if lock is not None:
                 lock.release(force=True)
         self.writer = self.buf_writer = self.cache_file_name = None
@@ -302,7 +315,7 @@ def _batches(
             scales[rows].to_numpy(),
             np.asarray(splits[rows].to_pylist(), dtype=object) == "test",
         )
-        for first, last in zip(edges, edges[1:], strict=False):
+        for first, last in pairwise(edges):
             if last > first:
                 values = chunk[first:last].flatten().to_numpy(zero_copy_only=True).reshape(last - first, -1)
                 found.append(Representations(values, labels[first:last], at[first:last], test[first:last]))

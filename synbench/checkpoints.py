@@ -146,13 +146,16 @@ def _teaching(name: str) -> Iterator[None]:
         causes, cause = [], error
         while cause is not None and cause not in causes:
             causes.append(cause)
-            cause = cause.__cause__ or cause.__context__  # type: ignore[assignment]
+            cause = cause.__cause__ or cause.__context__
         said = " ".join(str(error).split())
         remedies: list[tuple[tuple[type[BaseException], ...], str]] = [
             ((hub.GatedRepoError,), "Ask for access on its page, then log in with `hf auth login`."),
             ((hub.RevisionNotFoundError,), "Check revision=: a branch, a tag or a commit hash."),
             ((hub.RepositoryNotFoundError,), "Check the spelling, or log in if it is private."),
-            ((hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled), "Check the network, or fetch it first with `hf download`."),
+            (
+                (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled),
+                "Check the network, or fetch it first with `hf download`.",
+            ),
             ((ImportError,), "Install what it needs."),
         ]
         remedy = next((text for kinds, text in remedies if any(isinstance(c, kinds) for c in causes)), None)
@@ -172,7 +175,11 @@ def _quiet_transformers() -> Iterator[None]:
     from huggingface_hub import utils as hub
     from transformers.utils import logging
 
-    verbosity, bars, hub_off = logging.get_verbosity(), logging.is_progress_bar_enabled(), hub.are_progress_bars_disabled()
+    verbosity, bars, hub_off = (
+        logging.get_verbosity(),
+        logging.is_progress_bar_enabled(),
+        hub.are_progress_bars_disabled(),
+    )
     logging.set_verbosity_error()
     if not sys.stderr.isatty():
         logging.disable_progress_bar()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy import linalg, optimize
+from scipy import linalg, optimize, special
 
 from .errors import ArgumentError, RepresentationError
 
@@ -113,15 +113,16 @@ def ridge(basis: Spectrum, epsilon: float) -> float:
     if epsilon == 0:
         return 0.0
     share = basis.half_difference**2 / np.sum(basis.half_difference**2)
+    log_eigenvalues = np.log(basis.eigenvalues)
 
     def excess(log_ridge: float) -> float:
-        shrunk = 1.0 / (1.0 + basis.eigenvalues * np.exp(-log_ridge))
-        return float(np.log(share @ shrunk**2)) - 2.0 * np.log(epsilon)
+        # Twice the logarithm of ‖z*‖ / (ε‖μ‖): in logarithms, no ε is too small and no spectrum too wide.
+        log_shrunk = special.log_expit(log_ridge - log_eigenvalues)
+        return float(special.logsumexp(2.0 * log_shrunk, b=share) - 2.0 * np.log(epsilon))
 
     centre = np.log(epsilon / (1.0 - epsilon))
     # A little wider than the bracket above, which rounding can miss when all eigenvalues are alike.
-    low = np.log(basis.eigenvalues.min()) + centre - 1e-6
-    high = np.log(basis.eigenvalues.max()) + centre + 1e-6
+    low, high = log_eigenvalues.min() + centre - 1e-6, log_eigenvalues.max() + centre + 1e-6
     return float(np.exp(optimize.brentq(excess, low, high, xtol=1e-12, rtol=1e-12)))
 
 
@@ -138,7 +139,8 @@ def robust_directions(basis: Spectrum, epsilons: Sequence[float]) -> Float[np.nd
         )
     rows = [basis.half_difference / (basis.eigenvalues + ridge(basis, e)) for e in epsilons]
     # Of unit length: the scale of w means nothing, and this one neither overflows nor vanishes.
-    return np.stack([row / np.linalg.norm(row) for row in rows]) @ basis.directions.T
+    unit: np.ndarray = np.stack([row / np.linalg.norm(row) for row in rows]) @ basis.directions.T
+    return unit
 
 
 def trade_off(

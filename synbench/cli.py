@@ -6,7 +6,7 @@ representations cannot be used; 130 interrupted, with nothing half-written.
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -74,9 +74,7 @@ def score(
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run the model's own code; needs a pinned --revision.")
     ] = False,
-    as_published: Annotated[
-        bool, typer.Option("--as-published", help="The authors' script to the digit.")
-    ] = False,
+    as_published: Annotated[bool, typer.Option("--as-published", help="The authors' script to the digit.")] = False,
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Score the untrained twin: same architecture, random weights.")
     ] = False,
@@ -89,7 +87,7 @@ def score(
     # typer would end an interrupted command without a word.
     try:
         # Everything that can be refused at once is refused before the long run.
-        asked = {
+        asked: dict[str, Any] = {
             "protocol": protocol,
             "samples": samples,
             "scales": _numbers(scales),
@@ -175,7 +173,9 @@ def _print_table(report: "Report") -> None:
         f"{report.images:,} images in {report.seconds:.0f} s",
         soft_wrap=True,
     )
-    table = Table(box=box.SIMPLE_HEAD, title="SynBench-Score by ε (rows) and threshold accuracy a_t", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, title="SynBench-Score by ε (rows) and threshold accuracy a_t", title_justify="left"
+    )
     table.add_column("ε", justify="right")
     for threshold in report.thresholds:
         table.add_column(f"{threshold:g}", justify="right")

@@ -62,9 +62,7 @@ def embed(
     with tqdm(total=total, unit="img", unit_scale=True, desc="embedding", disable=hidden, leave=False) as bar:
         for scale in spec.scales:
             bar.set_postfix_str(f"scale {scale:g}", refresh=False)
-            yield concatenate(
-                _embed_split(encoder, spec, split, scale, start, stop, size, bar) for split in SPLITS
-            )
+            yield concatenate(_embed_split(encoder, spec, split, scale, start, stop, size, bar) for split in SPLITS)
 
 
 def _embed_split(

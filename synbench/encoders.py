@@ -298,7 +298,9 @@ def _device(device: Any) -> str:
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise ArgumentError(f"device must be one that torch can use here, such as 'cpu' or 'cuda:0', got {device!r}: {error}") from error
+        raise ArgumentError(
+            f"device must be one that torch can use here, such as 'cpu' or 'cuda:0', got {device!r}: {error}"
+        ) from error
     return str(place)
 
 

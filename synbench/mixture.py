@@ -61,7 +61,7 @@ class MixtureSpec:
     """
 
     image_shape: tuple[int, int, int]
-    scales: tuple[float, ...] = SCALES
+    scales: Sequence[float] = SCALES
     direction: str | Sequence[Any] | np.ndarray = "uniform"
     seed: int = 0
     _given: np.ndarray | None = field(default=None, init=False, repr=False, compare=False)

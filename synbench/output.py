@@ -18,23 +18,23 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         OutputError: the file cannot be written there.
     """
     try:
-        handle, half = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise _refusal(path, error) from error
+    half = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield stream
         # mkstemp makes a private file; a result gets the permissions that any new file would.
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(half, 0o666 & ~mask)
+        half.chmod(0o666 & ~mask)
         try:
-            os.replace(half, path)
+            half.replace(path)
         except OSError as error:
             raise _refusal(path, error) from error
     finally:
-        if os.path.exists(half):
-            os.remove(half)
+        half.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
@@ -50,10 +50,11 @@ def check_writable(path: Path) -> None:
     except OSError as error:
         raise _refusal(path, error) from error
     os.close(handle)
-    os.remove(probe)
+    Path(probe).unlink()
 
 
 def _refusal(path: Path, error: OSError) -> OutputError:
     return OutputError(
-        f"cannot write {str(path)!r}: {error.strerror or error}. Give a file in a folder that exists and can be written."
+        f"cannot write {str(path)!r}: {error.strerror or error}. "
+        f"Give a file in a folder that exists and can be written."
     )

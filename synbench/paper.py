@@ -40,9 +40,7 @@ class TradeOff:
     warnings: tuple[str, ...] = field(default=())
 
 
-def estimate(
-    scales: Iterable[Representations], epsilons: Sequence[float], *, as_published: bool = False
-) -> TradeOff:
+def estimate(scales: Iterable[Representations], epsilons: Sequence[float], *, as_published: bool = False) -> TradeOff:
     """Estimate the trade-off from representations that come one whole scale at a time.
 
     Args:

@@ -1,7 +1,7 @@
 """The picture of a report: the two curves, the area between them, and the score."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -51,7 +51,7 @@ def plot_report(report: Report, epsilon: float | None = None) -> "Figure":
     bound = np.array([np.nan if b is None else b for b in report.bound[row]])
     kept = curve(np.array(report.accuracy[row]), bound)
     optimal = curve(np.array(report.raw_accuracy), np.array(report.raw_bound))
-    with rc_context(_STYLE):
+    with rc_context(cast(Any, _STYLE)):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.subplots()
         axes.fill_between(GRID, kept, color="#cfcfcf", linewidth=0, step="post", label="kept")
@@ -59,7 +59,9 @@ def plot_report(report: Report, epsilon: float | None = None) -> "Figure":
             GRID, kept, np.maximum(optimal, kept), facecolor="white", edgecolor="#9a9a9a", hatch="////", linewidth=0,
             step="post", label="lost",
         )  # fmt: skip
-        axes.step(GRID, optimal, where="post", color=_INK, linewidth=1.6, linestyle=(0, (5, 2)), label="optimum (image space)")
+        axes.step(
+            GRID, optimal, where="post", color=_INK, linewidth=1.6, linestyle=(0, (5, 2)), label="optimum (image space)"
+        )
         axes.step(GRID, kept, where="post", color=_INK, linewidth=2.2, label="encoder")
         axes.set(xlim=(0.6, 1.0), ylim=(0, max(optimal.max(), kept.max()) * 1.18 or 1.0))
         axes.set_xlabel("threshold accuracy $a_t$")
@@ -86,7 +88,7 @@ def save_plot(report: Report, path: Path) -> None:
     kind = check_plot_format(path)
     # No date in the file: the same report gives the same bytes.
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with replacing(path) as stream, rc_context(_STYLE):
+    with replacing(path) as stream, rc_context(cast(Any, _STYLE)):
         plot_report(report).savefig(stream, format=kind, dpi=160, metadata=undated)
 
 

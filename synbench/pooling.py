@@ -33,7 +33,8 @@ class Pooling:
 
     def __call__(self, output: Any) -> "torch.Tensor":
         """Return (n, d)."""
-        return _REDUCTIONS[self.reduction](_field(output, self.field))
+        vectors: torch.Tensor = _REDUCTIONS[self.reduction](_field(output, self.field))
+        return vectors
 
 
 def choose(module: Any, output: Any, is_random: Callable[[Pooling], bool] = lambda _: False) -> Pooling:

@@ -71,14 +71,18 @@ def from_arguments(image_size: Any, image_mean: Any, image_std: Any) -> InputCon
     return InputContract(shape, mean, std, tuple(range(shape[0])), "arguments")
 
 
-def from_processor(name: str, processor: Any, config: Any, image_size: Any, image_mean: Any, image_std: Any) -> InputContract:
+def from_processor(
+    name: str, processor: Any, config: Any, image_size: Any, image_mean: Any, image_std: Any
+) -> InputContract:
     """Ask an image processor for its contract; arguments that are not ``None`` take precedence.
 
     Args:
         name: the model, for messages.
         processor: a ``transformers`` image processor, or ``None`` if the model has none.
         config: the model's configuration, asked for the size where the processor fixes none.
-        image_size: see ``from_arguments``; likewise the other two.
+        image_size: as ``from_arguments``.
+        image_mean: as ``from_arguments``.
+        image_std: as ``from_arguments``.
 
     Raises:
         EncoderError: what the processor does is not a map by channel, or size, mean or std stay unknown.
@@ -98,19 +102,21 @@ def from_processor(name: str, processor: Any, config: Any, image_size: Any, imag
     by_channel[np.arange(3), list(order)] = gain
     if sorted(order) != [0, 1, 2] or not np.allclose(by_channel, matrix, atol=1e-4 * np.abs(gain).max()):
         raise EncoderError(
-            f"the image processor of {name!r} mixes channels, expected a scaling by channel. Pass image_mean= and image_std=."
+            f"the image processor of {name!r} mixes channels, expected a scaling by channel. "
+            f"Pass image_size=, image_mean= and image_std=."
         )
     if size is None and image_size is None:
         size = _configured_size(config)
         if size is None:
             raise EncoderError(
-                f"neither the image processor nor the configuration of {name!r} fixes an input size. Pass image_size=, such as 224."
+                f"neither the image processor nor the configuration of {name!r} fixes an input size. "
+                f"Pass image_size=, such as 224."
             )
     # The processor works in float32: six digits are what its answer is good for.
     mean = [float(f"{v:.6g}") for v in -offset / gain]
     std = [float(f"{v:.6g}") for v in 1.0 / gain]
     channels = int(getattr(config, "num_channels", None) or 3)
-    shape = check_image_shape(image_size if image_size is not None else (channels, *size))
+    shape = check_image_shape(image_size if image_size is not None else (channels, *(size or ())))
     contract = from_arguments(
         shape,
         image_mean if image_mean is not None else mean[: shape[0]],
@@ -120,7 +126,9 @@ def from_processor(name: str, processor: Any, config: Any, image_size: Any, imag
     return InputContract(contract.shape, contract.mean, contract.std, order[: shape[0]], source)
 
 
-def _probe(name: str, processor: Any) -> tuple[tuple[int, int] | None, Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
+def _probe(
+    name: str, processor: Any
+) -> tuple[tuple[int, int] | None, Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
     """Return the size the processor makes (None if it follows its input), and A, b of its map A·x + b."""
     from PIL import Image
 
@@ -130,7 +138,7 @@ def _probe(name: str, processor: Any) -> tuple[tuple[int, int] | None, Float[np.
         try:
             plain = [Image.new("RGB", (side, side), colour) for colour in colours]
             outputs.append(np.stack([np.asarray(p, dtype=np.float64) for p in processor(images=plain)["pixel_values"]]))
-        except Exception as error:  # noqa: BLE001 - whatever a model's own processor raises
+        except Exception as error:
             raise EncoderError(
                 f"the image processor of {name!r} does not take plain pictures ({type(error).__name__}: {error}). "
                 f"Pass image_size=, image_mean= and image_std=."
@@ -161,7 +169,9 @@ def _per_channel(name: str, value: Any, channels: int) -> tuple[float, ...]:
     try:
         numbers = np.broadcast_to(np.asarray(value, dtype=np.float64), (channels,))
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name} must be a number, or {channels} numbers (one a channel), got {value!r}.") from error
+        raise ArgumentError(
+            f"{name} must be a number, or {channels} numbers (one a channel), got {value!r}."
+        ) from error
     if not np.isfinite(numbers).all() or (name == "image_std" and (numbers <= 0).any()):
         raise ArgumentError(f"{name} must be finite{', and positive' * (name == 'image_std')}, got {value!r}.")
     return tuple(numbers.tolist())

@@ -18,6 +18,7 @@ from .mixture import MixtureSpec, draw
 from .settings import SAMPLES, SPLITS, check_integer
 
 _COLUMNS = ("mixture", "split", "scale", "label", "index")
+_PLACE = {"split", "scale", "label", "index"}
 
 
 def to_dataset(spec: MixtureSpec, samples: int = SAMPLES, split: str | None = None) -> "Recipes":
@@ -107,13 +108,17 @@ class DrawPixels:
     spec: MixtureSpec
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, Any]:
+        """Draw the pixels of a batch, one split and scale after the other."""
+        if not _PLACE <= batch.keys():
+            # Only some columns were asked for, as by filter(input_columns=...).
+            return batch
         pixels = np.empty((len(batch["index"]), *self.spec.image_shape), dtype=np.float32)
         places = list(zip(batch["split"], batch["scale"], strict=True))
         for place in dict.fromkeys(places):
             rows = [i for i, other in enumerate(places) if other == place]
             index, labels = ([batch[c][i] for i in rows] for c in ("index", "label"))
             pixels[rows] = draw(self.spec, *place, index, labels).numpy()
-        return {"pixel_values": pixels, **{c: batch[c] for c in _COLUMNS if c != "mixture"}}
+        return {"pixel_values": pixels, **{c: batch[c] for c in _COLUMNS if c in _PLACE}}
 
 
 class Recipes(datasets.Dataset):

@@ -30,7 +30,7 @@ def register() -> Path:
         if not script.exists() or script.read_text() != _SCRIPT:
             half = script.with_suffix(".tmp")
             half.write_text(_SCRIPT)
-            os.replace(half, script)
+            half.replace(script)
         # The newest copy is the one that is loaded.
         os.utime(script)
     except OSError as error:
@@ -66,6 +66,6 @@ def unregister() -> bool:
 def _script_path() -> Path:
     from evaluate import config
 
-    modules = Path(config.HF_MODULES_CACHE) / config.MODULE_NAME_FOR_DYNAMIC_MODULES
+    modules: Path = Path(config.HF_MODULES_CACHE) / config.MODULE_NAME_FOR_DYNAMIC_MODULES
     # evaluate takes any folder with a name of 64 characters, the length of a hash.
     return modules / "metrics" / _NAME / hashlib.sha256(b"synbench register").hexdigest() / "synbench.py"

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .errors import ArgumentError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 """Raised whenever a field changes its name, type or meaning."""
 
 SCHEMA_FILE = Path(__file__).parent / "report.schema.json"
@@ -99,7 +99,7 @@ class Report(_Record):
     @model_validator(mode="after")
     def _shapes_agree(self) -> "Report":
         rows, columns, width = len(self.epsilons), len(self.thresholds), len(self.scales)
-        shapes = {
+        shapes: dict[str, tuple[list[Any], int, int]] = {
             "scores": (self.scores, rows, columns),
             "accuracy": (self.accuracy, rows, width),
             "bound": (self.bound, rows, width),

@@ -62,6 +62,9 @@ class Representations:
                 f"{values.dtype}. Pool or flatten the encoder's output to one vector an image."
             )
         n = len(values)
+        with np.errstate(over="ignore"):
+            # What float32 cannot hold becomes infinite, and is refused as such.
+            values = np.ascontiguousarray(values, dtype=np.float32)
         check_finite(values)
         labels = _array(references)
         if labels.shape != (n,):
@@ -81,7 +84,7 @@ class Representations:
                 "for the whole batch) and splits= ('train' and 'test', or one for the whole batch)."
             )
         return cls(
-            np.ascontiguousarray(values, dtype=np.float32),
+            values,
             labels.astype(np.int64),
             _row_scales(scales, n),
             _row_splits(splits, n),

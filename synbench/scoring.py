@@ -38,9 +38,7 @@ class Study:
     def embed(self, *, share: tuple[int, int] = (0, 1), progress: bool | None = None) -> Iterable[Representations]:
         """Draw and embed this process's share, one scale after the other; see ``embedding.embed``."""
         samples = self.settings.samples or SAMPLES
-        return embed(
-            self.encoder, self.spec, samples, batch_size=self.batch_size, share=share, progress=progress
-        )
+        return embed(self.encoder, self.spec, samples, batch_size=self.batch_size, share=share, progress=progress)
 
 
 def prepare(
@@ -176,7 +174,7 @@ def conclude(
         raw_accuracy=_plain(raw_accuracy),
         raw_bound=_plain(raw_bound),
         protocol="paper",
-        settings=_record_settings(settings, study, processes),  # type: ignore[arg-type]
+        settings=_record_settings(settings, study, processes),
         warnings=warnings,
         seconds=time.perf_counter() - began,
         images=found.images,
@@ -195,7 +193,17 @@ def _record_settings(settings: Settings, study: Study | None, processes: int) ->
         "processes": processes,
         "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
         **dict.fromkeys(
-            ("samples", "seed", "image_shape", "direction", "model", "preprocessing", "precision", "device", "batch_size")
+            (
+                "samples",
+                "seed",
+                "image_shape",
+                "direction",
+                "model",
+                "preprocessing",
+                "precision",
+                "device",
+                "batch_size",
+            )
         ),
     }
     if study is not None:

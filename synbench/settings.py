@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from .errors import ArgumentError
 
@@ -62,17 +63,15 @@ class Settings:
 
     protocol: str = "paper"
     samples: int | None = None
-    scales: tuple[float, ...] = field(default=SCALES)
-    epsilons: tuple[float, ...] = field(default=EPSILONS)
-    thresholds: tuple[float, ...] = field(default=THRESHOLDS)
+    scales: Sequence[float] = field(default=SCALES)
+    epsilons: Sequence[float] = field(default=EPSILONS)
+    thresholds: Sequence[float] = field(default=THRESHOLDS)
     seed: int = 0
     as_published: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
-            raise ArgumentError(
-                f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}, got {self.protocol!r}."
-            )
+            raise ArgumentError(f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}, got {self.protocol!r}.")
         if self.samples is not None:
             check_integer("samples", self.samples, least=2, remedy="the paper uses 2048 per scale and split")
         check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
@@ -94,7 +93,7 @@ class Settings:
         object.__setattr__(self, "thresholds", thresholds)
 
 
-def make_settings(**asked: object) -> Settings:
+def make_settings(**asked: Any) -> Settings:
     """Make settings of keyword arguments; ``None`` means the default.
 
     Raises:

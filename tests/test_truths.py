@@ -1,0 +1,110 @@
+"""The truths hold for SynBench, and each fault that we can think of breaks one of them."""
+
+import importlib
+import shutil
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+import synbench
+
+from .truths import TRUTHS
+
+PACKAGE = Path(synbench.__file__).parent
+
+# (module, what stands there, what a slip would write). Every one must be noticed.
+FAULTS = [
+    ("classifier", "(means[1] - means[0]) / 2", "(means[0] - means[1]) / 2"),
+    ("classifier", "(means[1] - means[0]) / 2", "means[1] - means[0]"),
+    ("classifier", "(means[0] + means[1]) / 2", "(means[0] - means[1]) / 2"),
+    ("classifier", "(means[0] + means[1]) / 2", "values.mean(axis=0) + means[0]"),
+    ("classifier", "(len(labels) - 2)", "(len(labels) - 1)"),
+    ("classifier", "(len(labels) - 2)", "len(labels)"),
+    ("classifier", "values -= means[labels]", "values -= values.mean(axis=0)"),
+    ("classifier", "representations.astype(np.float64)\n    means", "representations.copy()\n    means"),
+    ("classifier", "RELATIVE_CUTOFF * values[-1] if", "RELATIVE_CUTOFF if"),
+    ("classifier", "values > max(cutoff, 0.0)", "values >= 0.0"),
+    ("classifier", "2.0 * log_shrunk", "log_shrunk"),
+    ("classifier", "2.0 * np.log(epsilon)", "np.log(epsilon)"),
+    ("classifier", "np.log(epsilon))", "np.log(epsilon / np.linalg.norm(basis.half_difference)))"),
+    ("classifier", "log_ridge - log_eigenvalues", "log_ridge + log_eigenvalues"),
+    ("classifier", "(basis.eigenvalues + ridge(basis, e))", "(basis.eigenvalues - ridge(basis, e))"),
+    ("classifier", "(basis.eigenvalues + ridge(basis, e))", "(1 + ridge(basis, e) * basis.eigenvalues)"),
+    ("classifier", "basis.half_difference / (basis", "basis.half_difference / np.sqrt(basis"),
+    ("classifier", "@ basis.directions.T", "@ basis.directions"),
+    ("classifier", "float64) - found.midpoint", "float64)"),
+    ("classifier", "(2 * labels[:, None] - 1) > 0", "(2 * labels[:, None] - 1) >= 0"),
+    ("classifier", "(2 * labels[:, None] - 1) > 0", "(2 * labels[:, None] - 1) < 0"),
+    ("classifier", "/ np.abs(directions @ found.half_difference)", "/ np.linalg.norm(directions)"),
+    ("classifier", "/ np.abs(directions @ found.half_difference)", "/ (2 * np.abs(directions @ found.half_difference))"),
+    ("curve", "norm.cdf(kappa)", "norm.sf(kappa)"),
+    ("curve", "norm.pdf(kappa) / (kappa * accuracy)", "norm.cdf(kappa) / (kappa * accuracy)"),
+    ("curve", "norm.pdf(kappa) / (kappa * accuracy)", "norm.pdf(kappa) / kappa"),
+    ("curve", "1.0 + norm.pdf", "norm.pdf"),
+    ("curve", "np.linspace(0.6, 1.0, 100)", "np.linspace(0.6, 1.0, 101)"),
+    ("curve", "np.linspace(0.6, 1.0, 100)", "np.linspace(0.5, 1.0, 100)"),
+    ("curve", "accuracy[..., None, :] > grid", "accuracy[..., None, :] >= grid"),
+    ("curve", ".mean(axis=-1)", ".max(axis=-1)"),
+    ("curve", "np.greater_equal(GRID", "np.less_equal(GRID"),
+    ("curve", "area, optimal, out", "optimal, area, out"),
+    ("paper", "rows.values[test], rows.labels[test]", "rows.values[train], rows.labels[train]"),
+    ("paper", "(hits / counts[:, None]).mean(axis=0)", "correct.mean(axis=0)"),
+    ("paper", "np.where(correct, bound, 0.0)", "bound"),
+    ("paper", "np.full_like(means, np.nan)", "np.ones_like(means)"),
+    ("mixture", "PIXEL_CENTRE = 0.5", "PIXEL_CENTRE = 0.0"),
+    ("mixture", "[PIXEL_CENTRE - signal, PIXEL_CENTRE + signal]", "[PIXEL_CENTRE + signal, PIXEL_CENTRE - signal]"),
+    ("mixture", "signal = scale * spec", "signal = scale / 2 * spec"),
+    ("mixture", "given = given / norm", "given = given / given.size"),
+    ("mixture", "spec.seed, _PIXELS, *_place(split, scale), number", "spec.seed, _PIXELS, *_place(split, scale)"),
+    ("mixture", "spec.seed, _PIXELS", "0, _PIXELS"),
+    ("mixture", "SPLITS.index(split), scale_key(scale)", "0, scale_key(scale)"),
+    ("mixture", "SPLITS.index(split), scale_key(scale)", "SPLITS.index(split), 0"),
+    ("mixture", "[first, 1 - first]", "[first, first]"),
+    ("preprocessing", "(images - mean) / std", "(images - mean) * std"),
+    ("preprocessing", "(images - mean) / std", "images / std - mean"),
+    ("representations", 'for name in ("values", "labels", "test")', 'for name in ("values", "test", "labels")'),
+    ("representations", 'name == "test"', 'name == "train"'),
+    ("representations", "np.rint(b.scales / SCALE_RESOLUTION)", "np.floor(b.scales / SCALE_RESOLUTION)"),
+]
+
+
+def failures(package):
+    """Return the names of the truths that do not hold for a package."""
+    found = []
+    for truth in TRUTHS:
+        try:
+            truth(lambda name: importlib.import_module(f"{package}.{name}"))
+        except Exception:  # noqa: BLE001 - a fault may end in any error, that is as good as a wrong number
+            found.append(truth.__name__)
+    return found
+
+
+@pytest.mark.parametrize("truth", TRUTHS, ids=lambda f: f.__name__)
+def test_holds(truth):
+    truth(lambda name: importlib.import_module(f"synbench.{name}"))
+
+
+@pytest.mark.parametrize("number", range(len(FAULTS)), ids=lambda k: f"{FAULTS[k][0]}: {FAULTS[k][2][:40]}")
+def test_fault_is_noticed(number, tmp_path, monkeypatch):
+    module, right, wrong = FAULTS[number]
+    name = f"faulty_{number}"
+    shutil.copytree(PACKAGE, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "demo"))
+    file = tmp_path / name / f"{module}.py"
+    source = file.read_text()
+    assert right in source, f"{module}.py no longer says {right!r}: bring the list of faults up to date"
+    file.write_text(source.replace(right, wrong))
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings(action="ignore"):
+        assert failures(name), "no truth noticed this fault"
+    for loaded in [m for m in sys.modules if m.split(".")[0] == name]:
+        del sys.modules[loaded]
+
+
+def test_an_unchanged_copy_is_sound(tmp_path, monkeypatch):
+    shutil.copytree(PACKAGE, tmp_path / "sound_copy", ignore=shutil.ignore_patterns("__pycache__", "demo"))
+    monkeypatch.syspath_prepend(tmp_path)
+    assert failures("sound_copy") == []
+
+
