@@ -71,18 +71,23 @@ def load_checkpoint(
             f"trust_remote_code=True runs code from {name!r} on this machine, so it needs the commit that you "
             f"looked at: pass revision= with its 40-digit hash, got {revision!r}."
         )
-    common: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     with _teaching(name), _quiet_transformers():
-        config = transformers.AutoConfig.from_pretrained(where, revision=revision, **common)
-        commit = getattr(config, "_commit_hash", None)
-        # From here on the commit that the branch pointed to, however long the download takes.
-        common["revision"] = commit or revision
+        # Everything is of the commit that the branch points to now, however long the download takes.
+        commit = None if local else _commit(name, revision)
+        common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": commit or revision}
+        config = transformers.AutoConfig.from_pretrained(where, **common)
+        if getattr(config, "mask_ratio", None):
+            # A masked autoencoder hides most of each image at random while it is trained; here it sees all of it.
+            config.mask_ratio = 0.0
         _require_vision(name, transformers.AutoModel._model_mapping.get(type(config), None))  # noqa: SLF001
         processor = _processor(where, common)
         if untrained:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                whole, missing = transformers.AutoModel.from_config(config, trust_remote_code=trust_remote_code), set()
+                whole = transformers.AutoModel.from_config(
+                    config, dtype=torch.float32, trust_remote_code=trust_remote_code
+                )
+                missing = set()
         else:
             whole, loading = transformers.AutoModel.from_pretrained(
                 where, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **common
@@ -100,6 +105,15 @@ def load_checkpoint(
         commit=commit,
         weights_sha256=_weights_sha256(Path(where)) if local and not untrained else None,
     )
+
+
+def _commit(name: str, revision: str | None) -> str | None:
+    """Return the commit that a revision points to; without a network, the one it was last fetched at."""
+    from transformers.utils import cached_file
+
+    # The cache holds each file in a folder named by its commit.
+    folder = Path(cached_file(name, "config.json", revision=revision)).parent.name
+    return folder if _COMMIT.fullmatch(folder) else None
 
 
 def _require_vision(name: str, found: Any) -> None:
@@ -137,10 +151,11 @@ def _weights_sha256(folder: Path) -> str:
 def _teaching(name: str) -> Iterator[None]:
     """Turn what the libraries raise while a model is found and loaded into sentences with a next step."""
     from huggingface_hub import errors as hub
+    from safetensors import SafetensorError
 
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, hub.HfHubHTTPError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, hub.HfHubHTTPError) as error:
         if isinstance(error, ArgumentError):
             raise
         causes, cause = [], error
@@ -157,6 +172,8 @@ def _teaching(name: str) -> Iterator[None]:
                 "Check the network, or fetch it first with `hf download`.",
             ),
             ((ImportError,), "Install what it needs."),
+            ((SafetensorError,), "Fetch its weights again: the file is not whole."),
+            ((RuntimeError,), "Its weights do not fit its config.json; take both from one revision."),
         ]
         remedy = next((text for kinds, text in remedies if any(isinstance(c, kinds) for c in causes)), None)
         if remedy is None and "safetensors" in said:

@@ -73,5 +73,7 @@ def scores(
         np.where(kept, values[..., None, :], 0.0).sum(axis=-1)
         for values in (curve(accuracy, bound), curve(*reference(scales)))
     )
-    ratio: np.ndarray = np.divide(area, optimal, out=np.full_like(area, np.nan), where=np.broadcast_to(optimal > 0, area.shape))
+    ratio: np.ndarray = np.divide(
+        area, optimal, out=np.full_like(area, np.nan), where=np.broadcast_to(optimal > 0, area.shape)
+    )
     return ratio

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from .drawing import batches
 from .encoders import Encoder, evaluating
 from .errors import RepresentationError
-from .mixture import MixtureSpec, batches
+from .mixture import MixtureSpec
 from .representations import Representations, check_finite, concatenate
 from .settings import SPLITS
 

@@ -94,7 +94,13 @@ class Encoder:
                 f"({type(error).__name__}: {error}). Pass another image_size=, or wrap the model in a function "
                 f"from images (n, C, H, W) to vectors (n, d)."
             ) from error
-        vectors = torch.as_tensor(output)
+        try:
+            vectors = torch.as_tensor(output)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise RepresentationError(
+                f"expected an array of representations of shape ({len(images)}, d) from {self.record.id!r}, got "
+                f"{type(output).__name__}. Return one vector an image, such as one field of its output."
+            ) from error
         if vectors.ndim != 2 or len(vectors) != len(images) or vectors.shape[1] == 0:
             raise RepresentationError(
                 f"expected representations of shape ({len(images)}, d) from {self.record.id!r}, got "

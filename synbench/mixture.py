@@ -3,37 +3,29 @@
 Class y ∈ {0, 1} has prior ½ and x | y ~ N(c ± s·μ̂, I): the pixel centre is c = 0.5, μ̂ is a unit
 vector, s the scale. Pixels are not clipped. In image space κ = s exactly, for every ε, so the best
 trade-off between accuracy and robustness is known (``curve.reference``).
-
-Images are drawn in blocks. A block has its own seed, made from (seed, split, scale, block number),
-so it is the same whoever draws it, in any order, in batches of any size. Pixels are equal bit for
-bit on one device type; a CPU and a GPU draw different numbers.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 
 from .errors import ArgumentError
-from .settings import SAMPLES, SCALES, SPLITS, check_integer, check_scales, scale_key
+from .seeding import DIRECTION, LABELS, RENDERER_VERSION, place, sequence
+from .settings import SAMPLES, SCALES, check_integer, check_scales
 
 if TYPE_CHECKING:
     import datasets
-    import torch
 
     from .recipes import Recipes
 
 PIXEL_CENTRE = 0.5
-RENDERER_VERSION = 1
-"""Counts the changes that alter a pixel or a label; part of every seed."""
-
 _BLOCK_VALUES = 2**17
 _LARGEST_BLOCK = 256
-_LABELS, _PIXELS, _DIRECTION = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -55,9 +47,8 @@ class MixtureSpec:
     >>> spec = MixtureSpec((3, 8, 8), scales=[1.0, 2.0])
     >>> spec.dimension
     192
-    >>> images = draw(spec, "train", 2.0, [0, 5], labels=[0, 1])
-    >>> tuple(images.shape)
-    (2, 3, 8, 8)
+    >>> spec.labels("train", 2.0, samples=4).sum()
+    np.int64(2)
     """
 
     image_shape: tuple[int, int, int]
@@ -106,7 +97,7 @@ class MixtureSpec:
             return self._given
         if self.direction == "uniform":
             return np.full(self.dimension, self.dimension**-0.5)
-        normal = np.random.default_rng(_sequence(self.seed, _DIRECTION)).standard_normal(self.dimension)
+        normal = np.random.default_rng(sequence(self.seed, DIRECTION)).standard_normal(self.dimension)
         unit: np.ndarray = normal / np.linalg.norm(normal)
         return unit
 
@@ -116,7 +107,7 @@ class MixtureSpec:
         Images 2k and 2k+1 are of different classes, in random order: each has prior ½, and no
         class is missing from two images or more.
         """
-        rng = np.random.default_rng(_sequence(self.seed, _LABELS, *_place(split, scale)))
+        rng = np.random.default_rng(sequence(self.seed, LABELS, *place(split, scale)))
         first = rng.integers(0, 2, size=(samples + 1) // 2)
         return np.stack([first, 1 - first], axis=1).reshape(-1)[:samples]
 
@@ -176,69 +167,6 @@ class MixtureSpec:
         return spec
 
 
-def draw(
-    spec: MixtureSpec, split: str, scale: float, index: Sequence[int], labels: Sequence[int], device: Any = "cpu"
-) -> "Float32[torch.Tensor, 'n channels height width']":
-    """Return the images of one split and scale with the given indices and labels, in that order.
-
-    x = 0.5 + (2y − 1)·s·μ̂ + η with η ~ N(0, I), not clipped; in pixel units of [0, 1].
-    """
-    import torch
-
-    positions = np.asarray(index, dtype=np.int64)
-    images = torch.empty(len(positions), spec.dimension, device=device)
-    block = torch.empty(spec.block, spec.dimension, device=device)
-    for number in np.unique(positions // spec.block):
-        _fill(block, spec, split, scale, int(number))
-        rows = np.flatnonzero(positions // spec.block == number)
-        images[torch.as_tensor(rows, device=device)] = block[
-            torch.as_tensor(positions[rows] % spec.block, device=device)
-        ]
-    classes = torch.as_tensor(np.asarray(labels, dtype=np.int64), device=device)
-    images += class_means(spec, scale, device)[classes]
-    return images.view(-1, *spec.image_shape)
-
-
-def batches(
-    spec: MixtureSpec, split: str, scale: float, start: int, stop: int, batch_size: int, device: Any = "cpu"
-) -> "Iterator[tuple[Float32[torch.Tensor, 'n channels height width'], Int64[np.ndarray, ' n']]]":
-    """Yield the images start … stop−1 of a split at a scale with their labels, each block drawn once.
-
-    The same images as ``draw``, whatever the batch size. At most one batch and one block are held.
-    """
-    import torch
-
-    labels = spec.labels(split, scale, stop)
-    classes, means = torch.as_tensor(labels, device=device), class_means(spec, scale, device)
-    block, held = torch.empty(spec.block, spec.dimension, device=device), -1
-    for first in range(start, stop, batch_size):
-        last = min(first + batch_size, stop)
-        images = torch.empty(last - first, spec.dimension, device=device)
-        at = first
-        while at < last:
-            number, offset = divmod(at, spec.block)
-            take = min(spec.block - offset, last - at)
-            if take == spec.block:
-                _fill(images[at - first : at - first + take], spec, split, scale, number)
-            else:
-                if held != number:
-                    _fill(block, spec, split, scale, number)
-                    held = number
-                images[at - first : at - first + take] = block[offset : offset + take]
-            at += take
-        images += means[classes[first:last]]
-        yield images.view(-1, *spec.image_shape), labels[first:last]
-
-
-def class_means(spec: MixtureSpec, scale: float, device: Any = "cpu") -> "Float32[torch.Tensor, '2 D']":
-    """Return c ∓ s·μ̂ for the classes 0 and 1, made in float64 and rounded once."""
-    import torch
-
-    signal = scale * spec.mean_direction()
-    means = np.stack([PIXEL_CENTRE - signal, PIXEL_CENTRE + signal])
-    return torch.as_tensor(means, dtype=torch.float32, device=device)
-
-
 def check_image_shape(shape: Any) -> tuple[int, int, int]:
     """Return (channels, height, width) from a size, (height, width) or all three; 3 channels by default.
 
@@ -256,25 +184,3 @@ def check_image_shape(shape: Any) -> tuple[int, int, int]:
     if len(sizes) == 3:
         return (sizes[0], sizes[1], sizes[2])
     return (3, sizes[0], sizes[-1])
-
-
-def _fill(block: "torch.Tensor", spec: MixtureSpec, split: str, scale: float, number: int) -> None:
-    """Fill a block with its standard normal noise, from its own seed."""
-    import torch
-
-    sequence = _sequence(spec.seed, _PIXELS, *_place(split, scale), number)
-    generator = torch.Generator(device=block.device)
-    # 63 bits: torch takes a signed 64-bit seed.
-    generator.manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)
-    block.normal_(generator=generator)
-
-
-def _place(split: str, scale: float) -> tuple[int, int]:
-    """Return the integers that name a split and a scale in a seed."""
-    if split not in SPLITS:
-        raise ArgumentError(f"split must be 'train' or 'test', got {split!r}.")
-    return SPLITS.index(split), scale_key(scale)
-
-
-def _sequence(seed: int, *key: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(seed, spawn_key=(RENDERER_VERSION, *key))

@@ -13,8 +13,9 @@ from typing import Any
 import datasets
 import numpy as np
 
+from .drawing import draw
 from .errors import ArgumentError
-from .mixture import MixtureSpec, draw
+from .mixture import MixtureSpec
 from .settings import SAMPLES, SPLITS, check_integer
 
 _COLUMNS = ("mixture", "split", "scale", "label", "index")
@@ -109,7 +110,7 @@ class DrawPixels:
 
     def __call__(self, batch: dict[str, list[Any]]) -> dict[str, Any]:
         """Draw the pixels of a batch, one split and scale after the other."""
-        if not _PLACE <= batch.keys():
+        if not _PLACE.issubset(batch):
             # Only some columns were asked for, as by filter(input_columns=...).
             return batch
         pixels = np.empty((len(batch["index"]), *self.spec.image_shape), dtype=np.float32)

@@ -78,7 +78,7 @@ class StudySettings(_Record):
 
 
 class Report(_Record):
-    """A SynBench result."""
+    """A SynBench result: the scores, what they are made of, and everything needed to repeat them."""
 
     synbench_score: float | None = Field(ge=0, description="Score at ε = 0 and a_t = 0.7.")
     scores: list[list[float | None]] = Field(description="One row per ε, one column per a_t.")
@@ -139,3 +139,8 @@ class Report(_Record):
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a result."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema(mode="serialization")}
+
+
+if __name__ == "__main__":
+    # Writes the schema anew, after a change of the record: python -m synbench.report
+    SCHEMA_FILE.write_text(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""One place for what every test runs under: no network but loopback, a Hugging Face home of its own, the metric registered."""
+"""What every test runs under: no network but loopback, a Hugging Face home of its own, the metric registered."""
 
 import os
 import tempfile

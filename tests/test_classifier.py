@@ -119,7 +119,9 @@ def test_epsilon_outside_its_range_is_refused(epsilon):
 
 
 def test_a_missing_class_is_named():
-    with pytest.raises(RepresentationError, match=r"with both classes to fit .* got 0 of class 0 and 5 of class 1\. Add"):
+    with pytest.raises(
+        RepresentationError, match=r"with both classes to fit .* got 0 of class 0 and 5 of class 1\. Add"
+    ):
         classifier.moments(np.ones((5, 2)), np.ones(5, dtype=int))
 
 
@@ -130,7 +132,9 @@ def test_two_rows_are_too_few():
 
 def test_representations_without_variance_are_refused():
     found = classifier.moments(np.ones((6, 2)), np.array([0, 1] * 3))
-    with pytest.raises(RepresentationError, match=r"that vary within a class.*gives every image the same vector\. Check"):
+    with pytest.raises(
+        RepresentationError, match=r"that vary within a class.*gives every image the same vector\. Check"
+    ):
         classifier.spectrum(found)
 
 

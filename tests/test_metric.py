@@ -47,7 +47,7 @@ def timeless(result):
 
 
 def left_behind(metric):
-    return [p for p in Path(metric.data_dir).rglob("*.arrow")]
+    return list(Path(metric.data_dir).rglob("*.arrow"))
 
 
 def test_a_model_and_its_own_embeddings_give_the_same_result():
@@ -195,7 +195,10 @@ def test_refused_arguments_do_not_lose_what_was_added():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, r"nothing to score: pass model=, or predictions= with references=, scales= and splits=, or call add_batch"),
+        (
+            {},
+            r"nothing to score: pass model=, or predictions= with references=, scales= and splits=, or call add_batch",
+        ),
         ({"samples": 5, "device": "cpu"}, r"device, samples need model=: added representations are scored as they are"),
         ({"image_mean": np.zeros(3)}, r"image_mean need model="),
         ({"model": identity, "predictions": np.eye(2)}, r"pass model= or representations, not both"),

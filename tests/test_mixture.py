@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synbench import ArgumentError, MixtureSpec, with_pixels
-from synbench.mixture import batches, check_image_shape, draw
+from synbench.drawing import batches, draw
+from synbench.mixture import check_image_shape
 
 
 def whole(spec, split, scale, n, batch_size):
@@ -205,7 +206,10 @@ def test_other_datasets_are_not_taken_for_recipes():
         ({"direction": "up"}, r"direction must be 'uniform', 'random' or an array of 192 numbers, got 'up'"),
         ({"direction": [1.0, 2.0]}, r"direction must hold 192 finite numbers.*got 2 with norm"),
         ({"direction": np.zeros(192)}, r"not all zero .*got 192 with norm 0"),
-        ({"image_shape": (1, 2, 3, 4)}, r"image_size must be one to three integers, got \(1, 2, 3, 4\); give a size such"),
+        (
+            {"image_shape": (1, 2, 3, 4)},
+            r"image_size must be one to three integers, got \(1, 2, 3, 4\); give a size such",
+        ),
         ({"image_shape": (0, 8)}, r"image_size must be an integer of at least 1, got 0"),
     ],
 )

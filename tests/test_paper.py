@@ -61,7 +61,10 @@ def linear_kappa(matrix, direction, epsilon):
     nearest = np.zeros_like(mu)
     if epsilon:
         nu = optimize.brentq(
-            lambda nu: np.linalg.norm(rotated / (1 + nu * eigenvalues)) - radius, 0, 1e9 / eigenvalues.max(), xtol=1e-300
+            lambda nu: np.linalg.norm(rotated / (1 + nu * eigenvalues)) - radius,
+            0,
+            1e9 / eigenvalues.max(),
+            xtol=1e-300,
         )
         nearest = rotated / (1 + nu * eigenvalues)
     w = vectors @ ((rotated - nearest) / eigenvalues)
@@ -114,7 +117,9 @@ def test_noise_coordinates_do_not_change_the_population():
     *rows, (matrix, direction) = linear_problem(4, (1.0,), n, 4)
     rng = np.random.default_rng(0)
     noisy = [
-        Representations(np.hstack([r.values, rng.standard_normal((len(r), 3)).astype(np.float32)]), r.labels, r.scales, r.test)
+        Representations(
+            np.hstack([r.values, rng.standard_normal((len(r), 3)).astype(np.float32)]), r.labels, r.scales, r.test
+        )
         for r in rows
     ]
     kappa = np.array([linear_kappa(matrix, direction, 0.0)])
@@ -148,9 +153,15 @@ def small(labels=(0, 1) * 8, test=(False,) * 8 + (True,) * 8, d=2, values=None):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (small(test=(True,) * 16), r"^at scale 0\.5: expected train and test representations, got no train rows of 16\."),
+        (
+            small(test=(True,) * 16),
+            r"^at scale 0\.5: expected train and test representations, got no train rows of 16\.",
+        ),
         (small(test=(False,) * 16), r"got no test rows of 16\. Add rows with splits='test'"),
-        (small(labels=(1,) * 8 + (0, 1) * 4), r"^at scale 0\.5: .* got 0 of class 0 and 8 of class 1\. Add more images"),
+        (
+            small(labels=(1,) * 8 + (0, 1) * 4),
+            r"^at scale 0\.5: .* got 0 of class 0 and 8 of class 1\. Add more images",
+        ),
         (small(labels=(0, 1), test=(False, True)), r"got 1 of class 0 and 0 of class 1"),
         (small(values=np.ones((16, 2))), r"^at scale 0\.5: expected representations that vary within a class"),
     ],

@@ -63,13 +63,22 @@ def test_an_empty_batch_is_a_batch():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"predictions": Z[0]}, r"representations of shape \(n, d\), numbers with d ≥ 1, got shape \(2,\) of float64\. Pool"),
+        (
+            {"predictions": Z[0]},
+            r"representations of shape \(n, d\), numbers with d ≥ 1, got shape \(2,\) of float64\. Pool",
+        ),
         ({"predictions": Z[None]}, r"got shape \(1, 3, 2\) of float64\. Pool or flatten"),
         ({"predictions": [["a", "b"]] * 3}, r"got shape \(3, 2\) of <U1"),
         ({"predictions": [[1.0], [1.0, 2.0], [3.0]]}, r"rows of one width, got rows of different lengths\. Embed"),
-        ({"predictions": np.where(Z == 3, np.nan, Z)}, r"finite representations, got NaN or infinity in 1 of 3 rows\. Use"),
+        (
+            {"predictions": np.where(Z == 3, np.nan, Z)},
+            r"finite representations, got NaN or infinity in 1 of 3 rows\. Use",
+        ),
         ({"predictions": np.where(Z > 1, -np.inf, Z)}, r"NaN or infinity in 2 of 3 rows"),
-        ({"references": [0, 1]}, r"one label a representation, 3 in all, got labels of shape \(2,\)\. Pass references="),
+        (
+            {"references": [0, 1]},
+            r"one label a representation, 3 in all, got labels of shape \(2,\)\. Pass references=",
+        ),
         ({"references": None}, r"got labels of shape \(\)"),
         ({"references": [0, 1, 2]}, r"labels 0 or 1, the two classes of the mixture, got 2\. Pass"),
         ({"references": [0, 1, -1]}, r"got -1"),
@@ -111,7 +120,9 @@ def test_values_that_float32_cannot_hold_are_refused():
 
 
 def test_widths_must_agree():
-    with pytest.raises(RepresentationError, match=r"representations of one width d, got widths 1, 2\. Embed every image"):
+    with pytest.raises(
+        RepresentationError, match=r"representations of one width d, got widths 1, 2\. Embed every image"
+    ):
         list(by_scale([checked(), checked(Z[:, :1])]))
     with pytest.raises(RepresentationError, match=r"of one width d, got none"):
         list(by_scale([]))

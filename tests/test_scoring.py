@@ -122,7 +122,9 @@ def test_nan_is_refused_with_its_place():
         vectors[0, 0] = float("nan")
         return vectors
 
-    with pytest.raises(RepresentationError, match=r"'broken' at scale 1, train split: .*NaN or infinity in 1 of 64 rows"):
+    with pytest.raises(
+        RepresentationError, match=r"'broken' at scale 1, train split: .*NaN or infinity in 1 of 64 rows"
+    ):
         score(broken, image_size=4, **FEW, batch_size=64)
 
 
@@ -134,7 +136,10 @@ def test_nan_is_refused_with_its_place():
         ({"samples": 2.5}, r"samples must be an integer of at least 2, got 2\.5"),
         ({"samples": True}, r"samples must be an integer of at least 2, got True"),
         ({"scales": []}, r"scales must hold at least one number, got none\. Leave it out"),
-        ({"epsilons": [0.2, 1.0]}, r"epsilons must lie in \[0, 1\).*radius of 1 or more leaves no margin; got 1\. Remove"),
+        (
+            {"epsilons": [0.2, 1.0]},
+            r"epsilons must lie in \[0, 1\).*radius of 1 or more leaves no margin; got 1\. Remove",
+        ),
         ({"epsilons": [-0.1]}, r"epsilons must lie in \[0, 1\).*got -0\.1"),
         ({"epsilons": 0.2}, r"epsilons must be a sequence of numbers, got 0\.2\. Put it in a list"),
         ({"epsilons": ["a"]}, r"epsilons must be a sequence of numbers, got \['a'\]"),

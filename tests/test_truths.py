@@ -38,7 +38,11 @@ FAULTS = [
     ("classifier", "(2 * labels[:, None] - 1) > 0", "(2 * labels[:, None] - 1) >= 0"),
     ("classifier", "(2 * labels[:, None] - 1) > 0", "(2 * labels[:, None] - 1) < 0"),
     ("classifier", "/ np.abs(directions @ found.half_difference)", "/ np.linalg.norm(directions)"),
-    ("classifier", "/ np.abs(directions @ found.half_difference)", "/ (2 * np.abs(directions @ found.half_difference))"),
+    (
+        "classifier",
+        "/ np.abs(directions @ found.half_difference)",
+        "/ (2 * np.abs(directions @ found.half_difference))",
+    ),
     ("curve", "norm.cdf(kappa)", "norm.sf(kappa)"),
     ("curve", "norm.pdf(kappa) / (kappa * accuracy)", "norm.cdf(kappa) / (kappa * accuracy)"),
     ("curve", "norm.pdf(kappa) / (kappa * accuracy)", "norm.pdf(kappa) / kappa"),
@@ -54,13 +58,13 @@ FAULTS = [
     ("paper", "np.where(correct, bound, 0.0)", "bound"),
     ("paper", "np.full_like(means, np.nan)", "np.ones_like(means)"),
     ("mixture", "PIXEL_CENTRE = 0.5", "PIXEL_CENTRE = 0.0"),
-    ("mixture", "[PIXEL_CENTRE - signal, PIXEL_CENTRE + signal]", "[PIXEL_CENTRE + signal, PIXEL_CENTRE - signal]"),
-    ("mixture", "signal = scale * spec", "signal = scale / 2 * spec"),
+    ("drawing", "[PIXEL_CENTRE - signal, PIXEL_CENTRE + signal]", "[PIXEL_CENTRE + signal, PIXEL_CENTRE - signal]"),
+    ("drawing", "signal = scale * spec", "signal = scale / 2 * spec"),
     ("mixture", "given = given / norm", "given = given / given.size"),
-    ("mixture", "spec.seed, _PIXELS, *_place(split, scale), number", "spec.seed, _PIXELS, *_place(split, scale)"),
-    ("mixture", "spec.seed, _PIXELS", "0, _PIXELS"),
-    ("mixture", "SPLITS.index(split), scale_key(scale)", "0, scale_key(scale)"),
-    ("mixture", "SPLITS.index(split), scale_key(scale)", "SPLITS.index(split), 0"),
+    ("drawing", "spec.seed, PIXELS, *place(split, scale), number", "spec.seed, PIXELS, *place(split, scale)"),
+    ("drawing", "spec.seed, PIXELS", "0, PIXELS"),
+    ("seeding", "SPLITS.index(split), scale_key(scale)", "0, scale_key(scale)"),
+    ("seeding", "SPLITS.index(split), scale_key(scale)", "SPLITS.index(split), 0"),
     ("mixture", "[first, 1 - first]", "[first, first]"),
     ("preprocessing", "(images - mean) / std", "(images - mean) * std"),
     ("preprocessing", "(images - mean) / std", "images / std - mean"),
@@ -106,5 +110,3 @@ def test_an_unchanged_copy_is_sound(tmp_path, monkeypatch):
     shutil.copytree(PACKAGE, tmp_path / "sound_copy", ignore=shutil.ignore_patterns("__pycache__", "demo"))
     monkeypatch.syspath_prepend(tmp_path)
     assert failures("sound_copy") == []
-
-

@@ -186,7 +186,7 @@ def images_have_the_mean_and_the_noise_of_the_mixture(module):
     spec = mixture.MixtureSpec((3, 4, 4), scales=[2.0], direction=np.arange(1.0, 49.0))
     n = 4096
     labels = spec.labels("train", 2.0, n)
-    images = mixture.draw(spec, "train", 2.0, range(n), labels).numpy().astype(np.float64).reshape(n, -1)
+    images = module("drawing").draw(spec, "train", 2.0, range(n), labels).numpy().astype(np.float64).reshape(n, -1)
     unit = np.arange(1.0, 49.0) / np.linalg.norm(np.arange(1.0, 49.0))
     noise = images - 0.5 - (2 * labels[:, None] - 1) * 2.0 * unit
     # 48 means of 4096 normals: 5 standard errors, about one false alarm in 40,000 seeds.
@@ -213,7 +213,7 @@ def every_split_scale_block_and_seed_has_its_own_noise(module):
     ]
     firsts = []
     for which, split, scale, index in places:
-        image = mixture.draw(which, split, scale, [index], [1]).numpy().reshape(-1)
+        image = module("drawing").draw(which, split, scale, [index], [1]).numpy().reshape(-1)
         firsts.append(image - scale / np.sqrt(48))
     for a, b in itertools.combinations(firsts, 2):
         # Independent noise correlates by about 1/√48 = 0.14; the same noise by 1.

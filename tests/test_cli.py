@@ -1,0 +1,206 @@
+"""The command line as a user meets it: what it prints, what it writes, how it ends."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from synbench import Report, cli
+
+FEW = ["--samples", "16", "--scales", "1,2"]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process; return exit code, stdout and stderr."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["synbench", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return end.value.code, *capsys.readouterr()
+
+    return call
+
+
+def test_demo_is_scored_without_a_model(run):
+    code, out, err = run("score", *FEW)
+    assert code == 0
+    assert out.startswith("synbench:demo\n")
+    assert "paper protocol: 2 scales × 2 splits × 16 images = 64 images" in out
+    assert "synbench_score" in out
+    assert "note: The representation has 64 dimensions" in out
+    assert err == "", "no bar where stderr is not a terminal"
+
+
+def test_json_is_all_that_stdout_holds(run):
+    code, out, _ = run("score", *FEW, "--json")
+    report = Report.from_dict(json.loads(out))
+    assert code == 0
+    assert report.images == 64
+
+
+def test_output_goes_to_exactly_the_file_that_is_named(run, tmp_path):
+    code, out, err = run("score", *FEW, "--json", "--output", tmp_path / "result.txt", "--plot", tmp_path / "p.svg")
+    assert code == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["p.svg", "result.txt"]
+    assert json.loads((tmp_path / "result.txt").read_text()) == json.loads(out)
+    assert err.count("wrote") == 2
+    assert (tmp_path / "result.txt").stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_options_reach_the_study(run):
+    code, out, _ = run(
+        "score", "--samples", 8, "--scales", "0.5,3", "--epsilons", "0.4", "--thresholds", "0.8,0.9", "--seed", 4,
+        "--batch-size", 3, "--image-mean", "0.1,0.2,0.3", "--image-std", "0.5", "--as-published", "--json",
+        "--device", "cpu", "--dtype", "float64",
+    )  # fmt: skip
+    report = Report.from_dict(json.loads(out))
+    settings = report.settings
+    assert code == 0
+    assert (report.scales, report.epsilons, report.thresholds) == ([0.5, 3.0], [0.4], [0.8, 0.9])
+    assert (settings.samples, settings.seed, settings.batch_size, settings.as_published) == (8, 4, 3, True)
+    assert (settings.preprocessing.image_mean, settings.preprocessing.image_std) == ([0.1, 0.2, 0.3], [0.5] * 3)
+    assert (settings.precision.dtype, settings.precision.reason) == ("float64", "asked for")
+
+
+def test_untrained_twin_is_told_apart(run):
+    code, out, _ = run("score", *FEW, "--untrained")
+    assert code == 0
+    assert "synbench:demo (untrained twin)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["score", "--epsilons", "1"], 2, "epsilons must lie in [0, 1)"),
+        (["score", "--thresholds", "0.5"], 2, "thresholds must lie in [0.6, 1)"),
+        (["score", "--scales", "1,,2"], 2, "expected numbers separated by commas, such as 0.5,1,2, got '1,,2'"),
+        (["score", "--samples", "1"], 2, "samples must be an integer of at least 2, got 1"),
+        (["score", "--samples", "many"], 2, "--samples"),
+        (["score", "--device", "nonsense"], 2, "device must be one that torch can use here"),
+        (
+            ["score", "--dtype", "int8"],
+            2,
+            "dtype must be one of 'float32', 'bfloat16', 'float16', 'float64', got 'int8'",
+        ),
+        (["score", "--bogus"], 2, "--bogus"),
+        (["score", "--plot", "plot.jpeg"], 2, "must end in .png, .svg or .pdf, got 'plot.jpeg'"),
+        (["score", "--output", "no/such/folder/x.json"], 2, "cannot write 'no/such/folder/x.json': No such file"),
+        (
+            ["score", "--output", "."],
+            2,
+            "expected the name of a file to write to, got the folder '.'. Add a file name.",
+        ),
+        (["score", "./no-such-model"], 3, "cannot load './no-such-model': expected the id of a vision model"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_errors_are_sentences_with_a_documented_code(run, tmp_path, monkeypatch, arguments, code, message):
+    monkeypatch.chdir(tmp_path)
+    found, out, err = run(*arguments)
+    assert found == code
+    assert message in err
+    assert "Traceback" not in out + err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unusable_representations_end_with_3(run, monkeypatch):
+    import torch
+
+    from synbench import encoders
+
+    monkeypatch.setattr(encoders.Encoder, "__call__", lambda self, images: torch.ones(len(images), 2))
+    code, _, err = run("score", *FEW)
+    assert code == 3
+    assert "gives every image the same vector" in err
+
+
+def test_exit_codes_are_in_the_help(run):
+    code, out, _ = run("score", "--help")
+    text = " ".join(out.split())
+    assert code == 0
+    for part in ("0 done", "2 bad arguments", "3 the model or its representations cannot be used", "130 interrupted"):
+        assert part in text
+
+
+def test_version(run):
+    import synbench
+
+    assert run("--version") == (0, f"synbench {synbench.__version__}\n", "")
+
+
+def test_interrupted_writing_leaves_the_old_file(tmp_path):
+    from synbench.output import replacing
+
+    (tmp_path / "result.json").write_text("old")
+
+    def interrupted():
+        with replacing(tmp_path / "result.json") as stream:
+            stream.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+    assert (tmp_path / "result.json").read_text() == "old"
+
+
+@pytest.mark.slow
+def test_a_terminal_sees_a_bar_and_can_interrupt_it(tmp_path):
+    """A real process on a real terminal: the bar moves, Ctrl-C ends with 130, nothing is written."""
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    output = tmp_path / "result.json"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "synbench.cli", "score", "--output", str(output)],
+        stdout=subprocess.DEVNULL, stderr=terminal, cwd=tmp_path,
+    )  # fmt: skip
+    os.close(terminal)
+    seen = b""
+    while not re.search(rb"embedding: +[1-9]\d*%.*img/s.*scale", seen):
+        seen += os.read(screen, 4096)
+    process.send_signal(signal.SIGINT)
+    while True:
+        try:
+            seen += os.read(screen, 4096)
+        except OSError:  # the terminal is closed when the process has ended
+            break
+    assert process.wait(timeout=60) == 130
+    assert b"interrupted; nothing was written." in seen
+    assert b"Traceback" not in seen
+    assert list(tmp_path.iterdir()) == []
+    os.close(screen)
+
+
+@pytest.mark.slow
+def test_the_installed_command_registers_and_takes_back(tmp_path):
+    """What a newcomer does: register, load by the bare name from another folder, remove."""
+    home = tmp_path / "home"
+    command = Path(sys.executable).parent / "synbench"
+    environment = {**os.environ, "HF_HOME": str(home)}
+    call = lambda *a: subprocess.run(  # noqa: E731
+        a, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path
+    )
+    assert call(command, "register").returncode == 0
+    code = "import evaluate; print(evaluate.load('synbench').name)"
+    assert call(sys.executable, "-c", code).stdout.strip() == "synbench"
+    assert call(command, "register", "--remove").stdout.strip() == "removed"
+    assert call(command, "register", "--remove").stdout.strip() == "was not registered"
+    assert "Couldn't find a module script" in call(sys.executable, "-c", code).stderr
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
