@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checkpoints import DEMO
-    from .encoders import Encoder, load_encoder
+    from .encoders import Encoder
     from .errors import ArgumentError, EncoderError, OutputError, RepresentationError, SynBenchError
+    from .loading import load_encoder
     from .mixture import MixtureSpec
     from .plots import plot_report
     from .recipes import with_pixels
@@ -26,7 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "DEMO": "checkpoints",
     "Encoder": "encoders",
-    "load_encoder": "encoders",
+    "load_encoder": "loading",
     "ArgumentError": "errors",
     "EncoderError": "errors",
     "OutputError": "errors",

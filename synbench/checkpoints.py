@@ -57,7 +57,7 @@ def load_checkpoint(
         seed: for the weights of an untrained twin.
 
     Raises:
-        ArgumentError: remote code without a pinned commit.
+        ArgumentError: remote code without a pinned commit, a revision of a folder, or an empty name.
         EncoderError: not found, no safetensors, not a vision model, or anything else that loading raised.
     """
     import torch
@@ -66,6 +66,12 @@ def load_checkpoint(
     folder = _DEMO_FOLDER if name == DEMO else Path(name).expanduser()
     local = folder.is_dir()
     where = str(folder.resolve()) if local else name
+    if not name.strip():
+        raise ArgumentError("model must be a Hub id or a local folder, got an empty name.")
+    if local and revision is not None:
+        raise ArgumentError(
+            f"revision= is for models on the Hub, but {name!r} is a local folder: it is read as it is. Leave it out."
+        )
     if trust_remote_code and not local and not _COMMIT.fullmatch(revision or ""):
         raise ArgumentError(
             f"trust_remote_code=True runs code from {name!r} on this machine, so it needs the commit that you "
@@ -173,9 +179,10 @@ def _teaching(name: str) -> Iterator[None]:
             ),
             ((ImportError,), "Install what it needs."),
             ((SafetensorError,), "Fetch its weights again: the file is not whole."),
-            ((RuntimeError,), "Its weights do not fit its config.json; take both from one revision."),
         ]
         remedy = next((text for kinds, text in remedies if any(isinstance(c, kinds) for c in causes)), None)
+        if remedy is None and "ignore_mismatched_sizes" in said:
+            remedy = "Its weights do not fit its config.json: take both from one revision."
         if remedy is None and "safetensors" in said:
             remedy = "Weights are read from safetensors only; convert the checkpoint, or choose another revision."
         raise EncoderError(

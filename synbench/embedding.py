@@ -74,7 +74,7 @@ def _embed_split(
     vectors, labels = [], [np.empty(0, dtype=np.int64)]
     with evaluating(encoder.module):
         for images, classes in batches(spec, split, scale, start, stop, size, encoder.device):
-            vectors.append(encoder(images))
+            vectors.append(encoder.represent(images))
             labels.append(classes)
             bar.update(len(classes))
     # One copy from the device a split: no batch waits for the host.

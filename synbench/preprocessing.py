@@ -100,9 +100,13 @@ def from_processor(
     gain = matrix[np.arange(3), list(order)]
     by_channel = np.zeros((3, 3))
     by_channel[np.arange(3), list(order)] = gain
-    if sorted(order) != [0, 1, 2] or not np.allclose(by_channel, matrix, atol=1e-4 * np.abs(gain).max()):
+    if (
+        sorted(order) != [0, 1, 2]
+        or (gain <= 0).any()
+        or not np.allclose(by_channel, matrix, atol=1e-4 * np.abs(gain).max())
+    ):
         raise EncoderError(
-            f"the image processor of {name!r} mixes channels, expected a scaling by channel. "
+            f"the image processor of {name!r} mixes or inverts channels, expected a scaling by channel. "
             f"Pass image_size=, image_mean= and image_std=."
         )
     if size is None and image_size is None:

@@ -137,7 +137,7 @@ class Report(_Record):
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a result."""
+    """Return the JSON Schema (draft 2020-12) of what ``Report.to_dict`` gives."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Report.model_json_schema(mode="serialization")}
 
 

@@ -13,7 +13,8 @@ from jaxtyping import Float
 
 from . import classifier, curve, paper
 from .embedding import default_batch_size, embed
-from .encoders import Encoder, load_encoder
+from .encoders import Encoder
+from .loading import load_encoder
 from .mixture import MixtureSpec
 from .report import Report
 from .representations import Representations

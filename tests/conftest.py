@@ -7,6 +7,8 @@ from pathlib import Path
 # Before any Hugging Face library is imported: they read these once.
 _HOME = tempfile.TemporaryDirectory(prefix="synbench-tests-")
 os.environ["HF_HOME"] = _HOME.name
+# Tests run side by side: more threads than cores would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_EVALUATE_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 for _variable in ("HF_MODULES_CACHE", "HF_METRICS_CACHE", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE"):

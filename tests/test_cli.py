@@ -120,7 +120,7 @@ def test_unusable_representations_end_with_3(run, monkeypatch):
 
     from synbench import encoders
 
-    monkeypatch.setattr(encoders.Encoder, "__call__", lambda self, images: torch.ones(len(images), 2))
+    monkeypatch.setattr(encoders.Encoder, "represent", lambda self, images: torch.ones(len(images), 2))
     code, _, err = run("score", *FEW)
     assert code == 3
     assert "gives every image the same vector" in err
