@@ -89,16 +89,24 @@ def test_more_epsilon_never_raises_the_discriminability_under_the_fitted_covaria
 def test_ridge_is_found_for_any_spectrum(eigenvalues, epsilon, seed):
     values = np.sort(np.array(eigenvalues))
     mu = np.random.default_rng(seed).standard_normal(len(values))
-    basis = classifier.Spectrum(values, np.eye(len(values)), mu)
-    rho = classifier.ridge(basis, epsilon)
+    (rho,) = classifier.ridges(values, mu, [epsilon])
     norm = np.linalg.norm(mu / (1 + values / rho)) / np.linalg.norm(mu)
-    # log ρ is found to 1e-12 of its size, at most about 50: ‖z*‖ is right to 1e-10 relative.
+    # log ρ is found to 1e-13 of its size, at most about 50: ‖z*‖ is right to 1e-11 relative.
     assert norm == pytest.approx(epsilon, rel=1e-9)
 
 
+def test_epsilons_together_are_as_epsilons_alone():
+    values, mu = np.logspace(-8, 3, 40), np.random.default_rng(0).standard_normal(40)
+    epsilons = [0.0, 1e-300, 1e-9, 0.3, 0.999999]
+    alone = [classifier.ridges(values, mu, [e])[0] for e in epsilons]
+    # One more step of Newton's method is within its tolerance, 1e-13 of log ρ; the norm of z* near ‖μ‖, at
+    # ε = 1 − 1e-6, tells ρ to 1e-16 / 1e-6 only.
+    np.testing.assert_allclose(classifier.ridges(values, mu, epsilons), alone, rtol=1e-9)
+
+
 def test_equal_eigenvalues_leave_the_direction_alone():
-    basis = classifier.Spectrum(np.full(3, 2.0), np.eye(3), np.array([1.0, 2.0, 2.0]))
-    for w in classifier.robust_directions(basis, (0.0, 0.5, 0.9)):
+    found = classifier.Moments(np.array([1.0, 2.0, 2.0]), np.zeros(3), 2 * np.eye(3))
+    for w in classifier.robust_directions(classifier.spectrum(found), (0.0, 0.5, 0.9)):
         np.testing.assert_allclose(w, np.array([1, 2, 2]) / 3)
 
 
@@ -113,9 +121,8 @@ def test_inputs_are_left_alone():
 
 @pytest.mark.parametrize("epsilon", [1.0, 1.5, -0.1])
 def test_epsilon_outside_its_range_is_refused(epsilon):
-    basis = classifier.Spectrum(np.ones(2), np.eye(2), np.ones(2))
     with pytest.raises(ArgumentError, match=r"epsilon must lie in \[0, 1\): it is relative to the norm of μ, got"):
-        classifier.ridge(basis, epsilon)
+        classifier.ridges(np.ones(2), np.ones(2), [0.2, epsilon])
 
 
 def test_a_missing_class_is_named():

@@ -73,12 +73,15 @@ def test_added_representations_have_no_settings_of_a_model(metric):
     assert {settings[k] for k in ("model", "samples", "seed", "device", "batch_size", "image_shape")} == {None}
 
 
-def test_parity_through_add_batch():
-    metric, case = load(), CASES[2]
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c["name"])
+def test_parity_through_add_batch(case):
+    metric = load()
     for values, labels, scale, split in representations(case):
         metric.add_batch(predictions=values, references=labels, scales=scale, splits=split)
     result = metric.compute(epsilons=case["epsilons"], thresholds=case["thresholds"], as_published=True)
     np.testing.assert_allclose(result["scores"], case["expected"]["scores"], rtol=0, atol=1e-4)
+    one_sample = 1 / case["samples"] + 1e-9
+    np.testing.assert_allclose(result["accuracy"], case["expected"]["accuracy"], rtol=0, atol=one_sample)
     assert result["settings"]["eigenvalue_cutoff"] == "absolute 1e-06"
 
 

@@ -65,12 +65,11 @@ def moments():
 @measures
 def ridge():
     basis = classifier.spectrum(classifier.moments(*gaussian_problem(1, n=200, d=8, spread=3)))
-    radii = []
-    for epsilon in (0.01, 0.2, 0.4, 0.6, 0.8, 0.99):
-        rho = classifier.ridge(basis, epsilon)
-        shrunk = basis.half_difference * rho / (rho + basis.eigenvalues)
-        radii.append(np.linalg.norm(shrunk) / np.linalg.norm(basis.half_difference) / epsilon)
-    return np.abs(np.array(radii) - 1).max()
+    epsilons = np.array([0.01, 0.2, 0.4, 0.6, 0.8, 0.99])
+    rho = classifier.ridges(basis.eigenvalues, basis.half_difference, epsilons.tolist())
+    shrunk = basis.half_difference * rho[:, None] / (rho[:, None] + basis.eigenvalues)
+    radii = np.linalg.norm(shrunk, axis=1) / np.linalg.norm(basis.half_difference)
+    return np.abs(radii / epsilons - 1).max()
 
 
 @measures

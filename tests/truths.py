@@ -81,13 +81,26 @@ def robust_direction_solves_the_constrained_problem(module):
 
 
 @truth
+def eigenbasis_is_that_of_the_covariance(module):
+    classifier = module("classifier")
+    for d in (1, 2, 5):
+        found = classifier.moments(*gaussian_problem(5, n=50, d=d))
+        basis = classifier.spectrum(found)
+        vectors = basis.leave(np.eye(d)).T
+        np.testing.assert_allclose(vectors.T @ vectors, np.eye(d), atol=1e-12)
+        np.testing.assert_allclose(vectors * basis.eigenvalues @ vectors.T, found.covariance, atol=1e-12)
+        np.testing.assert_allclose(vectors @ basis.half_difference, found.half_difference, atol=1e-12)
+
+
+@truth
 def ridge_puts_the_shrunken_mean_on_the_sphere(module):
     classifier = module("classifier")
     basis = classifier.spectrum(classifier.moments(*gaussian_problem(4, n=200, d=8, spread=3)))
     mu, eigenvalues = basis.half_difference, basis.eigenvalues
-    assert classifier.ridge(basis, 0.0) == 0.0
-    for epsilon in (1e-6, 0.2, 0.5, 0.8, 0.999):
-        rho = classifier.ridge(basis, epsilon)
+    epsilons = (0.0, 1e-6, 0.2, 0.5, 0.8, 0.999)
+    found = classifier.ridges(eigenvalues, mu, epsilons)
+    assert found[0] == 0.0
+    for epsilon, rho in zip(epsilons[1:], found[1:], strict=True):
         norm = np.linalg.norm(mu * rho / (rho + eigenvalues)) / np.linalg.norm(mu)
         assert abs(norm / epsilon - 1) < 1e-9, (epsilon, norm)
 
