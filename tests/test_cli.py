@@ -156,6 +156,15 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path):
     assert (tmp_path / "result.json").read_text() == "old"
 
 
+# A test run in the background inherits that Ctrl-C is ignored; a command on a terminal does not.
+START = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from synbench.cli import main
+main()
+"""
+
+
 @pytest.mark.slow
 def test_a_terminal_sees_a_bar_and_can_interrupt_it(tmp_path):
     """A real process on a real terminal: the bar moves, Ctrl-C ends with 130, nothing is written."""
@@ -163,7 +172,7 @@ def test_a_terminal_sees_a_bar_and_can_interrupt_it(tmp_path):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     output = tmp_path / "result.json"
     process = subprocess.Popen(
-        [sys.executable, "-m", "synbench.cli", "score", "--output", str(output)],
+        [sys.executable, "-c", START, "score", "--output", str(output)],
         stdout=subprocess.DEVNULL, stderr=terminal, cwd=tmp_path,
     )  # fmt: skip
     os.close(terminal)
