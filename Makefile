@@ -14,7 +14,7 @@ demo: $(INSTALLED)
 	$(VENV)/bin/synbench score --plot synbench-demo.png
 
 test: lint
-	$(RUN) pytest -n 2 --dist worksteal
+	$(RUN) pytest -n 2 --dist worksteal --cov
 
 quick: $(INSTALLED)
 	$(RUN) pytest -n 2 --dist worksteal -m "not slow"

@@ -113,7 +113,20 @@ def test_demo_encoder_is_small():
 
 
 @pytest.mark.slow
-def test_demo_encoder_knows_digits_and_is_made_by_its_script():
+def test_the_training_script_makes_what_the_package_holds(tmp_path):
+    from synbench.demo.train import save, train
+
+    model, accuracy = train(epochs=8)
+    save(model, tmp_path)
+    made, shipped = synbench.load_encoder(tmp_path), synbench.load_encoder(synbench.DEMO)
+    assert accuracy > 0.2, "eight epochs are enough to beat chance, 0.1, by far"
+    assert made.contract == shipped.contract
+    assert made.record.architecture == shipped.record.architecture
+    assert made.record.dimension == shipped.record.dimension == 64
+
+
+@pytest.mark.slow
+def test_demo_encoder_knows_digits():
     """The folder holds a network that was trained: its features separate digits, those of its twin much less."""
     import torch
     from sklearn.linear_model import LogisticRegression

@@ -69,15 +69,20 @@ def train(epochs: int = EPOCHS) -> tuple[ViTForImageClassification, float]:
     return model, float((guesses == labels[held_out]).float().mean())
 
 
+def save(model: ViTForImageClassification, folder: Path) -> None:
+    """Write the model and its image processor, in the format of the Hub."""
+    model.save_pretrained(folder)
+    size = {"height": SIDE, "width": SIDE}
+    ViTImageProcessor(size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(folder)
+
+
 def main() -> None:
     """Train, save, and print the accuracy on held-out digits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     model, accuracy = train()
-    model.save_pretrained(folder)
-    size = {"height": SIDE, "width": SIDE}
-    ViTImageProcessor(size=size, image_mean=[0.5] * 3, image_std=[0.5] * 3).save_pretrained(folder)
+    save(model, folder)
     print(f"accuracy on 360 held-out digits: {accuracy:.3f}")
 
 
