@@ -42,7 +42,7 @@ Score a model, or representations that you made elsewhere.
 With a model:
     model: Hub id, local folder, `torch.nn.Module`, or a callable from (n, C, H, W) float32 tensors to (n, d) arrays.
     protocol (`str`): "paper".
-    samples (`int`): images per scale and split, at least 2; default 2048.
+    samples (`int`): images per scale and split, at least 3; default 2048.
     scales (list of `float`): half the distance between the class means in image space, in (0, 1000]; default
         0.1, 0.2, ..., 4.9.
     seed (`int`): of the drawn images, at least 0; default 0. Same seed, same number.

@@ -6,13 +6,14 @@ the libraries raise on the way comes out as a sentence with a next step.
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ArgumentError, EncoderError
+from .errors import ArgumentError, EncoderError, SynBenchError
 
 DEMO = "synbench:demo"
 """The name of the encoder that comes with the package."""
@@ -81,6 +82,8 @@ def load_checkpoint(
         # Everything is of the commit that the branch points to now, however long the download takes.
         commit = None if local else _commit(name, revision)
         common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": commit or revision}
+        if trust_remote_code:
+            _refuse_foreign_code(name, where, commit)
         config = transformers.AutoConfig.from_pretrained(where, **common)
         if getattr(config, "mask_ratio", None):
             # A masked autoencoder hides most of each image at random while it is trained; here it sees all of it.
@@ -89,7 +92,7 @@ def load_checkpoint(
         processor = _processor(where, common)
         if untrained:
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
+                torch.manual_seed(seed % 2**63)  # what torch takes
                 whole = transformers.AutoModel.from_config(
                     config, dtype=torch.float32, trust_remote_code=trust_remote_code
                 )
@@ -120,6 +123,19 @@ def _commit(name: str, revision: str | None) -> str | None:
     # The cache holds each file in a folder named by its commit.
     folder = Path(cached_file(name, "config.json", revision=revision)).parent.name
     return folder if _COMMIT.fullmatch(folder) else None
+
+
+def _refuse_foreign_code(name: str, where: str, commit: str | None) -> None:
+    """Refuse a configuration that takes its code from another repository: no commit of that one is pinned."""
+    from transformers.utils import cached_file
+
+    config = json.loads(Path(cached_file(where, "config.json", revision=commit)).read_text())
+    foreign = [str(code) for code in config.get("auto_map", {}).values() if "--" in str(code)]
+    if foreign:
+        raise EncoderError(
+            f"{name!r} takes its code from another repository ({foreign[0]}), of which no commit is pinned. "
+            f"Copy that code into the model's folder, look at it, and load the folder."
+        )
 
 
 def _require_vision(name: str, found: Any) -> None:
@@ -161,10 +177,11 @@ def _teaching(name: str) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError, hub.HfHubHTTPError) as error:
-        if isinstance(error, ArgumentError):
-            raise
-        causes, cause = [], error
+    except (SynBenchError, MemoryError):
+        raise
+    except Exception as error:
+        causes: list[BaseException] = []
+        cause: BaseException | None = error
         while cause is not None and cause not in causes:
             causes.append(cause)
             cause = cause.__cause__ or cause.__context__

@@ -54,6 +54,7 @@ class Spectrum:
         inner: S.
         reflectors: Q, as reflectors.
         factors: their scalar factors.
+        dropped: the share of ‖μ‖² below the cut-off.
     """
 
     eigenvalues: Float[np.ndarray, " k"]
@@ -61,6 +62,7 @@ class Spectrum:
     inner: Float[np.ndarray, "d k"]
     reflectors: Float[np.ndarray, "m m"]
     factors: Float[np.ndarray, " m"]
+    dropped: float
 
     def leave(self, rows: Float[np.ndarray, "e k"]) -> Float[np.ndarray, "e d"]:
         """Turn vectors in the eigenbasis into vectors in representation space: Q S row."""
@@ -124,6 +126,12 @@ def spectrum(found: Moments, *, absolute_cutoff: float | None = None) -> Spectru
     values, inner = linalg.eigh_tridiagonal(diagonal, off_diagonal, check_finite=False)
     cutoff = max(RELATIVE_CUTOFF * values[-1] if absolute_cutoff is None else absolute_cutoff, 0.0)
     kept = values > cutoff
+    if not kept.any() and np.any(found.half_difference):
+        raise RepresentationError(
+            f"expected representations that vary within a class, but no eigenvalue of their covariance exceeds "
+            f"{cutoff:g}, although the class means differ: every image of a class gets the same vector. "
+            f"Take the representation before it is rounded or saturated."
+        )
     if not kept.any():
         raise RepresentationError(
             f"expected representations that vary within a class, but no eigenvalue of their covariance "
@@ -132,7 +140,10 @@ def spectrum(found: Moments, *, absolute_cutoff: float | None = None) -> Spectru
         )
     rotated = _rotate(reflectors, factors, found.half_difference[:, None], transposed=True)
     inner = inner if kept.all() else inner[:, kept]
-    return Spectrum(values[kept], _product(inner.T, rotated)[:, 0], inner, reflectors, factors)
+    mu = _product(inner.T, rotated)[:, 0]
+    whole = np.sum(found.half_difference**2)
+    dropped = 0.0 if kept.all() or whole == 0 else float(max(1 - np.sum(mu**2) / whole, 0.0))
+    return Spectrum(values[kept], mu, inner, reflectors, factors, dropped)
 
 
 def ridges(

@@ -4,6 +4,7 @@ Exit codes: 0 done; 2 bad arguments (a file that cannot be written among them); 
 representations cannot be used; 130 interrupted, with nothing half-written.
 """
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -22,7 +23,7 @@ _EPILOG = (
     "Exit codes: 0 done; 2 bad arguments, or an output that cannot be written; "
     "3 the model or its representations cannot be used; 130 interrupted, nothing half-written."
 )
-_INTERRUPTED = "interrupted; nothing was written."
+_INTERRUPTED = "interrupted; nothing is half-written."
 
 app = typer.Typer(
     name="synbench",
@@ -37,6 +38,10 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and exit with a documented code."""
+    # A terminal or pipe without Greek letters shows a question mark for them, and the result beside it.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except SynBenchError as error:
@@ -59,7 +64,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 def score(
     model: Annotated[str | None, typer.Argument(help="Hub id or local folder; without it, the demo encoder.")] = None,
     protocol: Annotated[str, typer.Option(help="Only 'paper' so far.")] = "paper",
-    samples: Annotated[int, typer.Option(help="Images per scale and split, at least 2.")] = 2048,
+    samples: Annotated[int, typer.Option(help="Images per scale and split, at least 3.")] = 2048,
     scales: Annotated[str | None, typer.Option(help="Comma-separated, such as 0.5,1,2; default 0.1 to 4.9.")] = None,
     epsilons: Annotated[str | None, typer.Option(help="Comma-separated, in [0, 1); default 0,0.2,0.4,0.6,0.8.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Comma-separated, in [0.6, 1); default 0.6 to 0.99.")] = None,
@@ -99,6 +104,8 @@ def score(
         make_settings(**asked)
         for path in filter(None, (output, plot)):
             check_writable(path)
+        if output is not None and plot is not None and output.resolve() == plot.resolve():
+            raise ArgumentError(f"--output and --plot must be two files, got {str(output)!r} for both.")
         if plot is not None:
             from .plots import check_plot_format
 
@@ -121,22 +128,23 @@ def score(
             untrained=untrained,
             progress=False if quiet else None,
         )
+        # Shown before it is stored: a full disk does not cost the result.
+        if as_json:
+            typer.echo(report.to_json())
+        else:
+            _print_table(report)
         if output is not None:
             with replacing(output) as stream:
                 stream.write((report.to_json() + "\n").encode())
+            _say(f"wrote {output}")
         if plot is not None:
             from .plots import save_plot
 
             save_plot(report, plot)
+            _say(f"wrote {plot}")
     except KeyboardInterrupt:
         _say(_INTERRUPTED)
         raise typer.Exit(130) from None
-    if as_json:
-        typer.echo(report.to_json())
-    else:
-        _print_table(report)
-    for path in filter(None, (output, plot)):
-        _say(f"wrote {path}")
 
 
 @app.command()
@@ -155,6 +163,7 @@ def register(
 def _print_table(report: "Report") -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
@@ -162,7 +171,7 @@ def _print_table(report: "Report") -> None:
     if model is not None and settings.image_shape is not None and settings.precision is not None:
         commit = f" @ {model.commit[:12]}" if model.commit else ""
         twin = "" if model.trained else " (untrained twin)"
-        console.print(f"[bold]{model.id}[/bold]{commit}{twin}", soft_wrap=True)
+        console.print(f"[bold]{escape(model.id)}[/bold]{commit}{twin}", soft_wrap=True)
         console.print(
             f"{model.architecture}, {model.dimension} dimensions, images {'×'.join(map(str, settings.image_shape))}, "
             f"{settings.precision.dtype} on {settings.device}, seed {settings.seed}",
@@ -185,7 +194,7 @@ def _print_table(report: "Report") -> None:
     headline = "undefined" if report.synbench_score is None else f"{report.synbench_score:.4f}"
     console.print(f"[bold]synbench_score {headline}[/bold]  (ε = 0, a_t = 0.7; 1 keeps all of the optimum, 0 nothing)")
     for warning in report.warnings:
-        console.print(f"note: {warning}", soft_wrap=True)
+        console.print(f"note: {warning}", soft_wrap=True, markup=False)
 
 
 def _numbers(text: str | None, kind: type[float] = float) -> list[float] | None:

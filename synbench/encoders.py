@@ -83,6 +83,8 @@ class Encoder:
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:
+            if "can't allocate memory" in str(error):
+                raise
             raise EncoderError(
                 f"{self.record.id!r} does not take images of shape {tuple(inputs.shape)} "
                 f"({type(error).__name__}: {error}). Pass another image_size=, or wrap the model in a function "
@@ -95,9 +97,13 @@ class Encoder:
                 f"expected an array of representations of shape ({len(images)}, d) from {self.record.id!r}, got "
                 f"{type(output).__name__}. Return one vector an image, such as one field of its output."
             ) from error
-        if vectors.ndim != 2 or len(vectors) != len(images) or vectors.shape[1] == 0 or vectors.is_complex():
+        n, width = len(images), self.record.dimension
+        plain = vectors.layout == torch.strided and not vectors.is_complex()
+        # The width is 0 while it is not yet known: then any but 0 will do.
+        fits = vectors.ndim == 2 and len(vectors) == n and 0 < vectors.shape[1] == (width or vectors.shape[1])
+        if not plain or not fits:
             raise RepresentationError(
-                f"expected real representations of shape ({len(images)}, d) from {self.record.id!r}, got "
+                f"expected real representations of shape ({n}, {width or 'd'}) from {self.record.id!r}, got "
                 f"{tuple(vectors.shape)} of {vectors.dtype}. Pool or flatten its output to one vector an image."
             )
         return vectors.float()

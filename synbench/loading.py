@@ -8,6 +8,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from . import pooling as pooling_rule
@@ -15,7 +16,7 @@ from .checkpoints import load_checkpoint
 from .encoders import Encoder, ModelRecord, evaluating
 from .errors import ArgumentError, EncoderError, SynBenchError
 from .preprocessing import InputContract, from_arguments, from_processor
-from .settings import check_integer
+from .settings import check_flag, check_integer
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 _REPEATABLE = 1e-3
@@ -60,6 +61,10 @@ def load_encoder(
     ((3, 16, 16), 64)
     """
     wanted = _dtype(dtype)
+    check_flag("trust_remote_code", trust_remote_code)
+    check_flag("untrained", untrained)
+    if not isinstance(revision, (str, NoneType)):
+        raise ArgumentError(f"revision must be the name of a branch or tag, or a commit hash, got {revision!r}.")
     sizes = (image_size, image_mean, image_std)
     if isinstance(model, (str, Path)):
         loading = {"revision": revision, "trust_remote_code": trust_remote_code, "untrained": untrained}

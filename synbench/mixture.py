@@ -60,7 +60,8 @@ class MixtureSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "image_shape", check_image_shape(self.image_shape))
         object.__setattr__(self, "scales", check_scales(self.scales))
-        check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
+        seed = check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
+        object.__setattr__(self, "seed", seed)
         if isinstance(self.direction, str):
             if self.direction not in ("uniform", "random"):
                 raise ArgumentError(
@@ -68,7 +69,16 @@ class MixtureSpec:
                     f"got {self.direction!r}."
                 )
             return
-        given = np.array(self.direction, dtype=np.float64).reshape(-1)
+        try:
+            given = np.array(self.direction, dtype=np.float64).reshape(-1)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ArgumentError(
+                f"direction must be 'uniform', 'random' or an array of {self.dimension} numbers, got "
+                f"{type(self.direction).__name__} ({error})."
+            ) from error
+        # By the largest first: no square overflows or vanishes.
+        largest = np.abs(given).max(initial=0.0)
+        given = given / largest if 0 < largest < np.inf else given
         norm = float(np.linalg.norm(given))
         if given.size != self.dimension or not np.isfinite(norm) or norm == 0:
             raise ArgumentError(
@@ -177,8 +187,8 @@ def check_image_shape(shape: Any) -> tuple[int, int, int]:
     (3, 224, 224)
     """
     remedy = "give a size such as 224, (height, width), or (channels, height, width)"
-    sizes = (shape,) if hasattr(shape, "__index__") else shape
-    if isinstance(sizes, str) or not hasattr(sizes, "__len__") or len(sizes) not in (1, 2, 3):
+    sizes = shape if np.ndim(shape) == 1 else (shape,)
+    if isinstance(shape, str) or np.ndim(shape) > 1 or len(sizes) not in (1, 2, 3):
         raise ArgumentError(f"image_size must be one to three integers, got {shape!r}; {remedy}.")
     sizes = [check_integer("image_size", size, least=1, remedy=remedy) for size in sizes]
     if len(sizes) == 3:

@@ -14,27 +14,31 @@ from .errors import OutputError
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a stream whose content takes the place of ``path`` when the block ends without an error.
 
+    A link is followed; what is no ordinary file (a terminal, a pipe) is written to as it is.
+
     Raises:
         OutputError: the file cannot be written there.
     """
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:
+                yield stream
+            return
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        half = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                yield stream
+            # mkstemp makes a private file; a result gets the permissions that any new file would.
+            mask = os.umask(0)
+            os.umask(mask)
+            half.chmod(0o666 & ~mask)
+            half.replace(path)
+        finally:
+            half.unlink(missing_ok=True)
     except OSError as error:
         raise _refusal(path, error) from error
-    half = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            yield stream
-        # mkstemp makes a private file; a result gets the permissions that any new file would.
-        mask = os.umask(0)
-        os.umask(mask)
-        half.chmod(0o666 & ~mask)
-        try:
-            half.replace(path)
-        except OSError as error:
-            raise _refusal(path, error) from error
-    finally:
-        half.unlink(missing_ok=True)
 
 
 def check_writable(path: Path) -> None:
@@ -46,7 +50,10 @@ def check_writable(path: Path) -> None:
     if path.is_dir():
         raise OutputError(f"expected the name of a file to write to, got the folder {str(path)!r}. Add a file name.")
     try:
-        handle, probe = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        place = path.resolve()
+        if place.exists() and not place.is_file():
+            return
+        handle, probe = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     except OSError as error:
         raise _refusal(path, error) from error
     os.close(handle)

@@ -22,7 +22,7 @@ from .representations import Representations
 PUBLISHED_BATCH = 256
 """The authors' script averages over batches of this many test images."""
 
-_WIDE = 0.1
+_WIDE, _MUCH = 0.1, 0.01
 
 
 @dataclass(frozen=True)
@@ -61,24 +61,27 @@ def estimate(scales: Iterable[Representations], epsilons: Sequence[float], *, as
     >>> bool(abs(found.accuracy[0, 0] - 0.8413) < 0.02)
     True
     """
-    columns, found_scales, images, dimension, fewest = [], [], 0, 0, 0
+    columns, found_scales, images, dimension, fewest, dropped = [], [], 0, 0, 0, 0.0
     for rows in scales:
         scale, dimension, images = float(rows.scales[0]), rows.values.shape[1], images + len(rows)
         try:
-            columns.append(_one_scale(rows, epsilons, as_published))
+            found, share = _one_scale(rows, epsilons, as_published)
         except RepresentationError as error:
             raise RepresentationError(f"at scale {scale:g}: {error}") from error
+        columns.append(found)
+        dropped = max(dropped, share)
         found_scales.append(scale)
         train = int(np.count_nonzero(~rows.test))
         fewest = min(fewest or train, train)
     accuracy, bound = (np.stack(side, axis=1) for side in zip(*columns, strict=True))
-    return TradeOff(tuple(found_scales), accuracy, bound, images, dimension, _width_warnings(dimension, fewest))
+    warnings = _warnings(dimension, fewest, dropped)
+    return TradeOff(tuple(found_scales), accuracy, bound, images, dimension, warnings)
 
 
 def _one_scale(
     rows: Representations, epsilons: Sequence[float], as_published: bool
-) -> tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]]:
-    """Return accuracy and bound for each ε."""
+) -> tuple[tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]], float]:
+    """Return accuracy and bound for each ε, and the share of ‖μ‖² in directions that were left out."""
     train, test = ~rows.test, rows.test
     for name, mask in (("train", train), ("test", test)):
         if not mask.any():
@@ -86,12 +89,17 @@ def _one_scale(
                 f"expected train and test representations, got no {name} rows of {len(rows)}. "
                 f"Add rows with splits={name!r}: the classifier is fitted on one split and judged on the other."
             )
+        if len(np.unique(rows.labels[mask])) < 2:
+            raise RepresentationError(
+                f"expected both classes in the {name} split, got only class {rows.labels[mask][0]} in "
+                f"{np.count_nonzero(mask)} rows. Add {name} images of the other class."
+            )
     found = classifier.moments(rows.values[train], rows.labels[train])
     basis = classifier.spectrum(found, absolute_cutoff=classifier.ABSOLUTE_CUTOFF if as_published else None)
     directions = classifier.robust_directions(basis, epsilons)
     correct, bound = classifier.trade_off(directions, found, rows.values[test], rows.labels[test])
     size = PUBLISHED_BATCH if as_published else len(correct)
-    return average(correct, bound, size)
+    return average(correct, bound, size), basis.dropped
 
 
 def average(
@@ -115,10 +123,16 @@ def average(
     return (hits / counts[:, None]).mean(axis=0), mean_bound
 
 
-def _width_warnings(dimension: int, train: int) -> tuple[str, ...]:
-    """Say so where the covariance of d dimensions is estimated from too few train images."""
+def _warnings(dimension: int, train: int, dropped: float) -> tuple[str, ...]:
+    """Say so where C is estimated from too few images, or where directions left out hold part of μ."""
     if dimension <= _WIDE * train:
-        return ()
+        if dropped <= _MUCH:
+            return ()
+        return (
+            f"Up to {dropped:.0%} of the squared difference between the class means lies in directions that do not "
+            f"vary within a class. They are left out, although they separate the classes perfectly: the score says "
+            f"little. Look for saturated, quantized or badly scaled coordinates.",
+        )
     remedy = f"Compare only encoders of like width, or raise samples to {10 * dimension} or more."
     if dimension > train - 2:
         return (

@@ -69,7 +69,8 @@ def plot_report(report: Report, epsilon: float | None = None) -> "Figure":
         axes.legend(loc="lower left", ncols=2, frameon=True, framealpha=1.0, edgecolor="none")
         name = report.settings.model.id if report.settings.model else "added representations"
         twin = " (untrained twin)" if report.settings.model and not report.settings.model.trained else ""
-        axes.set_title(f"{name}{twin}", loc="left", color=_INK, fontweight="bold")
+        # A name is no formula.
+        axes.set_title(f"{name}{twin}".replace("$", r"\$"), loc="left", color=_INK, fontweight="bold")
         axes.set_title(_caption(report, row), loc="right", color=_INK)
     return figure
 

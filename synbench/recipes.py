@@ -75,28 +75,33 @@ def to_iterable_dataset(
     """
     check_integer("num_shards", num_shards, least=1, remedy="one shard per loader worker is enough")
     plain = to_dataset(spec, samples, split).with_format(None)
+    if num_shards > len(plain):
+        raise ArgumentError(f"num_shards must be at most the number of rows, {len(plain)}, got {num_shards}.")
     return _map_pixels(plain.to_iterable_dataset(num_shards=num_shards), DrawPixels(spec))
 
 
-def with_pixels(
-    rows: datasets.Dataset | datasets.IterableDataset, direction: Sequence[Any] | np.ndarray | None = None
-) -> "Recipes | datasets.IterableDataset":
+def with_pixels(rows: Any, direction: Sequence[Any] | np.ndarray | None = None) -> Any:
     """Attach the drawing of pixels to recipes that were loaded from a disk or from the Hub.
 
     Args:
-        rows: what ``load_from_disk`` or ``load_dataset`` returned, with or without streaming.
+        rows: what ``load_from_disk`` or ``load_dataset`` returned, with or without streaming, or a dict of these.
         direction: the class-mean direction, if the mixture was made with an array of its own.
 
     Raises:
         ArgumentError: the rows are not recipes, or were written for another renderer.
     """
-    missing = [c for c in _COLUMNS if c not in (rows.features or {})]
-    if missing:
+    if isinstance(rows, dict):
+        # load_dataset without split= gives a dict of them.
+        return type(rows)({name: with_pixels(part, direction) for name, part in rows.items()})
+    features = getattr(rows, "features", None) or {}
+    missing = [c for c in _COLUMNS if c not in features]
+    if missing or not isinstance(features["mixture"], datasets.ClassLabel):
         raise ArgumentError(
-            f"expected recipes with the columns {', '.join(_COLUMNS)}, but {', '.join(missing)} is missing. "
+            f"expected recipes with the columns {', '.join(_COLUMNS)}, but {', '.join(missing or ['the spec'])} "
+            f"is missing. "
             f"Make them with MixtureSpec.to_dataset()."
         )
-    spec = MixtureSpec.from_json(rows.features["mixture"].names[0], direction)
+    spec = MixtureSpec.from_json(features["mixture"].names[0], direction)
     if isinstance(rows, datasets.IterableDataset):
         return _map_pixels(rows, DrawPixels(spec))
     return Recipes(rows.with_format(None), spec)
@@ -132,7 +137,7 @@ class Recipes(datasets.Dataset):
 
     def save_to_disk(self, *args: Any, **kwargs: Any) -> None:
         """Store the recipes, as ``Dataset.save_to_disk``; ``with_pixels`` attaches the drawing after loading."""
-        plain = datasets.Dataset(self.data, info=self.info, split=self.split, fingerprint=self._fingerprint)
+        plain = datasets.Dataset(self.data, self.info, self.split, self._indices, self._fingerprint)
         plain.save_to_disk(*args, **kwargs)
 
 

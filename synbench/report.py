@@ -132,8 +132,8 @@ class Report(_Record):
             ) from error
 
     def to_json(self) -> str:
-        """Return the dict as JSON, two spaces a level."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        """Return the dict as JSON in plain ASCII, two spaces a level."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
 
 def json_schema() -> dict[str, Any]:

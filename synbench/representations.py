@@ -73,7 +73,7 @@ class Representations:
                 f"Pass references= of shape ({n},)."
             )
         if labels.dtype.kind not in "fiub" or not np.isin(labels, (0, 1)).all():
-            odd = [v for v in labels.tolist() if v not in (0, 1)][:3]
+            odd = [v for v in labels.tolist() if v not in (0, 1)][:3] or [f"dtype {labels.dtype}"]
             raise RepresentationError(
                 f"expected labels 0 or 1, the two classes of the mixture, got {', '.join(map(repr, odd))}. "
                 f"Pass the labels of the images as references=."
@@ -141,14 +141,18 @@ def check_finite(values: Float[np.ndarray, "n d"]) -> None:
 
 def _array(values: Any) -> np.ndarray:
     """Turn NumPy arrays, torch tensors and (nested) lists of either into one array."""
-    if isinstance(values, (list, tuple)) and values and hasattr(values[0], "detach"):
-        values = [_array(v) for v in values]
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
-        # NumPy has no bfloat16.
-        values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
     try:
+        if isinstance(values, (list, tuple)) and values and hasattr(values[0], "detach"):
+            values = [_array(v) for v in values]
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            # NumPy has no bfloat16.
+            values = (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
         return np.asarray(values)
+    except (TypeError, RuntimeError) as error:
+        raise RepresentationError(
+            f"expected a plain array, got {type(values).__name__} ({error}). Pass dense NumPy arrays, tensors or lists."
+        ) from error
     except ValueError as error:
         raise RepresentationError(
             "expected rows of one width, got rows of different lengths. Embed every image with the same encoder."
@@ -170,8 +174,8 @@ def _row_scales(scales: Any, n: int) -> Float64[np.ndarray, " n"]:
 
 
 def _row_splits(splits: Any, n: int) -> Bool[np.ndarray, " n"]:
-    names = [splits] * n if isinstance(splits, str) else list(splits)
-    if len(names) != n or not set(names) <= set(SPLITS):
-        odd = next((repr(name) for name in names if name not in SPLITS), f"{len(names)} of them")
+    names = [splits] * n if isinstance(splits, str) or not hasattr(splits, "__iter__") else list(splits)
+    if len(names) != n or any(str(name) not in SPLITS for name in names):
+        odd = next((repr(name) for name in names if str(name) not in SPLITS), f"{len(names)} of them")
         raise ArgumentError(f"expected splits as {n} times 'train' or 'test', or one for the whole batch, got {odd}.")
-    return np.array([name == "test" for name in names], dtype=bool)
+    return np.array([str(name) == "test" for name in names], dtype=bool)

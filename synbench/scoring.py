@@ -2,7 +2,8 @@
 
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib import metadata
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from . import classifier, curve, paper
 from .embedding import default_batch_size, embed
 from .encoders import Encoder
+from .errors import EncoderError
 from .loading import load_encoder
 from .mixture import MixtureSpec
 from .report import Report
@@ -36,10 +38,13 @@ class Study:
         """The mixture that is drawn."""
         return MixtureSpec(self.encoder.contract.shape, self.settings.scales, seed=self.settings.seed)
 
-    def embed(self, *, share: tuple[int, int] = (0, 1), progress: bool | None = None) -> Iterable[Representations]:
+    def embed(self, *, share: tuple[int, int] = (0, 1), progress: bool | None = None) -> Iterator[Representations]:
         """Draw and embed this process's share, one scale after the other; see ``embedding.embed``."""
         samples = self.settings.samples or SAMPLES
-        return embed(self.encoder, self.spec, samples, batch_size=self.batch_size, share=share, progress=progress)
+        with enough_memory():
+            yield from embed(
+                self.encoder, self.spec, samples, batch_size=self.batch_size, share=share, progress=progress
+            )
 
 
 def prepare(
@@ -64,8 +69,29 @@ def prepare(
     """
     if batch_size is not None:
         check_integer("batch_size", batch_size, least=1, remedy="leave it out for a size that fits most machines")
-    encoder = load_encoder(model, untrained=untrained, seed=settings.seed, **loading)
+    with enough_memory():
+        encoder = load_encoder(model, untrained=untrained, seed=settings.seed, **loading)
     return Study(encoder, settings, batch_size or default_batch_size(encoder.contract.shape))
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Turn what the libraries raise when memory runs out into a sentence with a next step.
+
+    Raises:
+        EncoderError: memory ran out in the block.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch's own class is a RuntimeError; its CPU allocator raises a plain one.
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
+        said = str(error).splitlines()[0] if str(error) else "MemoryError"
+        raise EncoderError(
+            f"the model and its images do not fit into memory ({said}). Lower batch_size= or image_size=, or use "
+            f"a device with more memory."
+        ) from error
 
 
 def score(
@@ -89,7 +115,7 @@ def score(
         model: a Hub id, a local folder, a ``torch.nn.Module``, or a callable from (n, C, H, W) float32
             tensors to (n, d) arrays.
         protocol: ``"paper"``.
-        samples: images per scale and split, at least 2.
+        samples: images per scale and split, at least 3.
         scales: s > 0; the paper's 0.1, 0.2, …, 4.9 by default.
         epsilons: in [0, 1); the paper's 0, 0.2, …, 0.8 by default.
         thresholds: a_t in [0.6, 1); the paper's 0.6, 0.65, …, 0.95, 0.99 by default.
@@ -146,13 +172,13 @@ def conclude(
     """
     began = time.perf_counter() if began is None else began
     # The headline is always there, whatever grid is asked for.
-    epsilons = list(dict.fromkeys([*settings.epsilons, HEADLINE_EPSILON]))
+    epsilons = [*settings.epsilons, HEADLINE_EPSILON]
     found = paper.estimate(by_scale, epsilons, as_published=settings.as_published)
     thresholds = [*settings.thresholds, HEADLINE_THRESHOLD]
     areas = curve.scores(found.accuracy, found.bound, found.scales, thresholds)
     asked = slice(len(settings.epsilons))
     raw_accuracy, raw_bound = curve.reference(found.scales)
-    headline = _plain(areas[epsilons.index(HEADLINE_EPSILON), -1])
+    headline = _plain(areas[-1, -1])
     table = _plain(areas[asked, :-1])
     warnings = list(found.warnings)
     if headline is None or any(value is None for row in table for value in row):

@@ -1,6 +1,7 @@
 """What is asked: the grids of a study, their defaults, and the checks that every entry point shares."""
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,9 +47,9 @@ class Settings:
 
     Args:
         protocol: ``"paper"``.
-        samples: images per scale and split, at least 2; ``None`` for representations that were
+        samples: images per scale and split, at least 3; ``None`` for representations that were
             made elsewhere.
-        scales: s > 0, strictly different; in pixel units of the standard deviation.
+        scales: s > 0, strictly different; in pixel units of the standard deviation; kept in rising order.
         epsilons: 0 ≤ ε < 1, relative to ‖μ‖₂.
         thresholds: 0.6 ≤ a_t < 1, the range of the curve's grid.
         seed: a non-negative integer; 0 is a seed like any other.
@@ -73,9 +74,10 @@ class Settings:
         if self.protocol not in PROTOCOLS:
             raise ArgumentError(f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}, got {self.protocol!r}.")
         if self.samples is not None:
-            check_integer("samples", self.samples, least=2, remedy="the paper uses 2048 per scale and split")
+            check_integer("samples", self.samples, least=3, remedy="the paper uses 2048 per scale and split")
         check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
-        object.__setattr__(self, "scales", check_scales(self.scales))
+        check_flag("as_published", self.as_published)
+        object.__setattr__(self, "scales", tuple(sorted(check_scales(self.scales))))
         epsilons = _numbers("epsilons", self.epsilons)
         if bad := [e for e in epsilons if not 0 <= e < 1]:
             raise ArgumentError(
@@ -89,6 +91,9 @@ class Settings:
                 f"thresholds must lie in [0.6, 1), the range of the curve's grid, got {bad[0]:g}. "
                 f"Use accuracies such as 0.7 or 0.95."
             )
+        for name, values in (("epsilons", epsilons), ("thresholds", thresholds)):
+            if len(set(values)) < len(values):
+                raise ArgumentError(f"{name} must differ from each other, got {list(values)}. Remove the duplicates.")
         object.__setattr__(self, "epsilons", epsilons)
         object.__setattr__(self, "thresholds", thresholds)
 
@@ -122,16 +127,29 @@ def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
     return values
 
 
-def check_integer(name: str, value: object, *, least: int, remedy: str) -> int:
+def check_integer(name: str, value: Any, *, least: int, remedy: str) -> int:
     """Return ``value`` if it is an integer of at least ``least`` (a bool is not).
 
     Raises:
         ArgumentError: it is not.
     """
-    is_integer = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not is_integer or int(value) < least:  # type: ignore[call-overload]
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
         raise ArgumentError(f"{name} must be an integer of at least {least}, got {value!r}; {remedy}.")
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    return number
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False: the word "no" would count as true.
+
+    Raises:
+        ArgumentError: it is not a bool.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} must be True or False, got {value!r}.")
 
 
 def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
@@ -140,7 +158,7 @@ def _numbers(name: str, values: Sequence[float]) -> tuple[float, ...]:
         raise ArgumentError(f"{name} must be a sequence of numbers, got {values!r}. Put it in a list.")
     try:
         numbers = tuple(float(v) for v in values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ArgumentError(f"{name} must be a sequence of numbers, got {values!r}.") from error
     if not numbers:
         raise ArgumentError(f"{name} must hold at least one number, got none. Leave it out for the paper's grid.")

@@ -85,7 +85,7 @@ def test_untrained_twin_is_told_apart(run):
         (["score", "--epsilons", "1"], 2, "epsilons must lie in [0, 1)"),
         (["score", "--thresholds", "0.5"], 2, "thresholds must lie in [0.6, 1)"),
         (["score", "--scales", "1,,2"], 2, "expected numbers separated by commas, such as 0.5,1,2, got '1,,2'"),
-        (["score", "--samples", "1"], 2, "samples must be an integer of at least 2, got 1"),
+        (["score", "--samples", "1"], 2, "samples must be an integer of at least 3, got 1"),
         (["score", "--samples", "many"], 2, "--samples"),
         (["score", "--device", "nonsense"], 2, "device must be one that torch can use here"),
         (
@@ -140,6 +140,72 @@ def test_version(run):
     assert run("--version") == (0, f"synbench {synbench.__version__}\n", "")
 
 
+def test_links_are_followed_and_pipes_are_written_to(tmp_path):
+    from synbench.output import check_writable, replacing
+
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    with replacing(tmp_path / "link.json") as stream:
+        stream.write(b"new")
+    assert (tmp_path / "link.json").is_symlink()
+    assert (tmp_path / "real.json").read_text() == "new"
+    os.mkfifo(tmp_path / "pipe")
+    check_writable(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(tmp_path / "pipe") as stream:
+        stream.write(b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_write_that_fails_is_a_sentence_and_costs_no_result(run, tmp_path, monkeypatch):
+    from synbench import report
+
+    class Full(str):
+        def encode(self):
+            raise OSError(28, "No space left on device")
+
+    text = report.Report.to_json
+    monkeypatch.setattr(
+        report.Report, "to_json", lambda self: type("Full", (Full,), {"__add__": lambda s, o: s})(text(self))
+    )
+    code, out, err = run("score", *FEW, "--output", tmp_path / "x.json")
+    assert code == 2
+    assert "synbench_score" in out
+    assert "No space left on device" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_file_cannot_take_both(run, tmp_path):
+    code, _, err = run("score", *FEW, "--output", tmp_path / "a.png", "--plot", tmp_path / "a.png")
+    assert code == 2
+    assert "--output and --plot must be two files" in err
+
+
+def test_names_are_shown_as_they_are(run, tmp_path, monkeypatch):
+    import shutil
+
+    import synbench
+
+    name = "runs[/x]$a$^{$b"
+    shutil.copytree(Path(synbench.__file__).parent / "demo", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("score", *FEW, name, "--plot", tmp_path / "p.png")
+    assert code == 0
+    assert out.startswith(name + "\n")
+
+
+@pytest.mark.slow
+def test_a_stream_without_greek_shows_the_result_all_the_same():
+    done = subprocess.run(
+        [sys.executable, "-m", "synbench.cli", "score", *FEW],
+        capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert b"synbench_score" in done.stdout
+
+
 def test_interrupted_writing_leaves_the_old_file(tmp_path):
     from synbench.output import replacing
 
@@ -186,7 +252,7 @@ def test_a_terminal_sees_a_bar_and_can_interrupt_it(tmp_path):
         except OSError:  # the terminal is closed when the process has ended
             break
     assert process.wait(timeout=60) == 130
-    assert b"interrupted; nothing was written." in seen
+    assert b"interrupted; nothing is half-written." in seen
     assert b"Traceback" not in seen
     assert list(tmp_path.iterdir()) == []
     os.close(screen)

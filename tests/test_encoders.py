@@ -735,3 +735,32 @@ def test_empty_name_is_refused():
 
 def test_device_without_values_is_refused():
     refused(r"device must be one that torch can use here", "synbench:demo", ArgumentError, device="meta")
+
+
+def test_flags_are_not_words():
+    refused(
+        r"trust_remote_code must be True or False, got 'no'", "synbench:demo", ArgumentError, trust_remote_code="no"
+    )
+    refused(r"untrained must be True or False, got 1", "synbench:demo", ArgumentError, untrained=1)
+    refused(r"revision must be the name of a branch or tag", "user/model", ArgumentError, revision=3)
+
+
+def test_vectors_keep_their_width():
+    encoder = load_encoder(lambda images: images.flatten(1)[:, : len(images)], image_size=8)
+    with pytest.raises(RepresentationError, match=r"expected real representations of shape \(5, 2\) .* got \(5, 5\)"):
+        encoder(torch.zeros(5, 3, 8, 8))
+
+
+def test_code_of_another_repository_is_refused(saved, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in Path(saved("vit")).iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModel": "other/repo--code.Model"}}))
+    refused(r"takes its code from another repository \(other/repo--code\.Model\)", folder, trust_remote_code=True)
+
+
+def test_a_broken_configuration_is_told_as_such(saved, tmp_path):
+    (tmp_path / "config.json").write_text("null")
+    refused(r"cannot load .*: expected the id of a vision model on the Hub, or a local folder", tmp_path)

@@ -166,7 +166,7 @@ def test_nothing_is_left_behind_by_success_or_failure():
     metric = load()
     metric.compute(model=identity, image_size=4, **FEW)
     assert left_behind(metric) == []
-    metric.add_batch(predictions=np.eye(4), references=[0, 0, 0, 0], scales=1.0, splits="train")
+    metric.add_batch(predictions=np.eye(4), references=[0, 1, 0, 1], scales=1.0, splits="train")
     with pytest.raises(RepresentationError, match="got no test rows"):
         metric.compute()
     assert left_behind(metric) == []

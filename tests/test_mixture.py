@@ -156,6 +156,35 @@ def test_recipes_come_back_from_a_disk_with_the_same_pixels(tmp_path, direction)
     assert np.array_equal(back[:]["pixel_values"], rows[:]["pixel_values"])
 
 
+def test_what_was_filtered_is_stored_filtered(tmp_path):
+    import datasets
+
+    rows = MixtureSpec((3, 8, 8), scales=[1.0]).to_dataset(samples=20).filter(lambda y: y == 0, input_columns="label")
+    rows.save_to_disk(tmp_path / "filtered")
+    back = with_pixels(datasets.load_from_disk(tmp_path / "filtered"))
+    assert len(back) == len(rows) == 20
+    assert np.array_equal(back[:]["pixel_values"], rows[:]["pixel_values"])
+
+
+def test_a_dict_of_splits_is_read_split_by_split():
+    import datasets
+
+    rows = MixtureSpec((3, 8, 8), scales=[1.0]).to_dataset(samples=4)
+    found = with_pixels(datasets.DatasetDict({"train": rows.with_format(None)}))
+    assert np.array_equal(found["train"][:]["pixel_values"], rows[:]["pixel_values"])
+
+
+def test_seeds_of_numpy_are_seeds():
+    assert MixtureSpec(8, seed=np.int64(3)).to_dataset(samples=4) is not None
+    assert MixtureSpec(8, seed=np.int64(3)) == MixtureSpec(8, seed=3)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+def test_directions_of_any_length_are_directions(size):
+    unit = MixtureSpec((1, 1, 2), direction=[3 * size, 4 * size]).mean_direction()
+    np.testing.assert_allclose(unit, [0.6, 0.8])
+
+
 def test_recipes_come_back_from_parquet_as_the_hub_stores_them(tmp_path):
     import datasets
 
@@ -205,6 +234,9 @@ def test_other_datasets_are_not_taken_for_recipes():
         ({"seed": 1.5}, r"seed must be an integer of at least 0, got 1\.5"),
         ({"direction": "up"}, r"direction must be 'uniform', 'random' or an array of 192 numbers, got 'up'"),
         ({"direction": [1.0, 2.0]}, r"direction must hold 192 finite numbers.*got 2 with norm"),
+        ({"direction": ["a", "b"]}, r"direction must be .* got list \(could not convert"),
+        ({"image_shape": np.array([[3, 8], [8, 8]])}, r"image_size must be one to three integers"),
+        ({"image_shape": None}, r"image_size must be an integer of at least 1, got None"),
         ({"direction": np.zeros(192)}, r"not all zero .*got 192 with norm 0"),
         (
             {"image_shape": (1, 2, 3, 4)},
@@ -226,11 +258,19 @@ def test_bad_dataset_arguments_are_refused():
         spec.to_dataset(split="dev")
     with pytest.raises(ArgumentError, match=r"num_shards must be an integer of at least 1, got 0"):
         spec.to_iterable_dataset(num_shards=0)
+    with pytest.raises(ArgumentError, match=r"num_shards must be at most the number of rows, 8, got 9"):
+        MixtureSpec(8, scales=[1.0]).to_iterable_dataset(4, num_shards=9)
     with pytest.raises(ArgumentError, match=r"split must be 'train' or 'test', got 'dev'"):
         spec.labels("dev", 1.0, 2)
 
 
 def test_image_shapes_are_read_as_users_write_them():
-    assert check_image_shape(8) == check_image_shape([8]) == check_image_shape((8, 8)) == (3, 8, 8)
+    assert (
+        check_image_shape(8)
+        == check_image_shape([8])
+        == check_image_shape(np.array([8, 8]))
+        == check_image_shape((8, 8))
+        == (3, 8, 8)
+    )
     assert check_image_shape((1, 8, 6)) == (1, 8, 6)
     assert check_image_shape((8, 6)) == (3, 8, 6)

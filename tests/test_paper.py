@@ -160,21 +160,28 @@ def small(labels=(0, 1) * 8, test=(False,) * 8 + (True,) * 8, d=2, values=None):
         (small(test=(False,) * 16), r"got no test rows of 16\. Add rows with splits='test'"),
         (
             small(labels=(1,) * 8 + (0, 1) * 4),
-            r"^at scale 0\.5: .* got 0 of class 0 and 8 of class 1\. Add more images",
+            r"^at scale 0\.5: expected both classes in the train split, got only class 1 in 8 rows\. Add train images",
         ),
-        (small(labels=(0, 1), test=(False, True)), r"got 1 of class 0 and 0 of class 1"),
+        (small(labels=(0, 1) * 4 + (1,) * 8), r"both classes in the test split, got only class 1 in 8 rows\. Add test"),
+        (small(labels=(0, 1, 0), test=(False, False, True)), r"both classes in the test split, got only class 0 in 1"),
+        (small(labels=(0, 1) * 2, test=(False, False, True, True)), r"at least 3 representations .* got 1 of class 0"),
+        (small(values=np.array([[0.0], [1.0]] * 8)), r"although the class means differ: every image of a class gets"),
         (small(values=np.ones((16, 2))), r"^at scale 0\.5: expected representations that vary within a class"),
     ],
-    ids=["no train", "no test", "one class", "one sample", "constant"],
+    ids=["no train", "no test", "one class", "one test class", "one sample", "two train", "certain", "constant"],
 )
 def test_what_cannot_be_scored_is_refused(rows, message):
     with pytest.raises(RepresentationError, match=message):
         paper.estimate([rows], [0.0])
 
 
-def test_one_class_in_the_test_split_is_enough():
-    found = paper.estimate([small(labels=(0, 1) * 4 + (1,) * 8)], [0.0])
-    assert 0 <= found.accuracy[0, 0] <= 1
+def test_directions_that_separate_perfectly_are_not_dropped_without_a_word():
+    labels = np.array([0, 1] * 50)
+    noise = 1e6 * np.random.default_rng(0).standard_normal((100, 1))
+    rows = small(labels=labels, test=[False] * 50 + [True] * 50, values=np.hstack([1e5 * labels[:, None], noise]))
+    (warning,) = paper.estimate([rows], [0.0]).warnings
+    assert "lies in directions that do not vary within a class" in warning
+    assert "the score says little" in warning
 
 
 def test_more_dimensions_than_images_are_scored_with_a_warning():

@@ -83,6 +83,9 @@ def test_an_empty_batch_is_a_batch():
         ({"references": [0, 1, 2]}, r"labels 0 or 1, the two classes of the mixture, got 2\. Pass"),
         ({"references": [0, 1, -1]}, r"got -1"),
         ({"references": [0, 1, 0.5]}, r"got 0\.5"),
+        ({"references": np.array([0, 1, 1], dtype=object)}, r"labels 0 or 1, .* got 'dtype object'"),
+        ({"predictions": torch.eye(3).to_sparse()}, r"expected a plain array, got Tensor .* Pass dense"),
+        ({"predictions": torch.eye(3, device="meta")}, r"expected a plain array, got Tensor"),
         ({"references": ["a", "b", "a"]}, r"got 'a', 'b', 'a'"),
     ],
 )
@@ -101,6 +104,8 @@ def test_bad_representations_are_refused(arguments, message):
         ({"scales": [1.0, -1.0, 1.0]}, r"scales must lie in \(0, 1000\].*got -1"),
         ({"scales": [1.0, np.nan, 1.0]}, r"scales must be finite numbers"),
         ({"splits": "dev"}, r"expected splits as 3 times 'train' or 'test', or one for the whole batch, got 'dev'"),
+        ({"splits": 5}, r"got 5"),
+        ({"splits": [["train"]] * 3}, r"got \['train'\]"),
         ({"splits": ["train"]}, r"got 1 of them"),
     ],
 )

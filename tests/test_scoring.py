@@ -75,7 +75,7 @@ def test_the_report_says_what_was_done():
         identity, image_size=(1, 4, 6), image_mean=0.5, image_std=[2.0], samples=32, scales=[2, 1], epsilons=[0.4],
         thresholds=[0.8], batch_size=5, seed=3,
     )  # fmt: skip
-    assert (report.epsilons, report.thresholds, report.scales) == ([0.4], [0.8], [2.0, 1.0])
+    assert (report.epsilons, report.thresholds, report.scales) == ([0.4], [0.8], [1.0, 2.0])
     assert np.shape(report.scores) == (1, 1)
     assert np.shape(report.accuracy) == np.shape(report.bound) == (1, 2)
     assert report.images == 128
@@ -132,9 +132,9 @@ def test_nan_is_refused_with_its_place():
     ("arguments", "message"),
     [
         ({"protocol": "mine"}, r"protocol must be one of 'paper', got 'mine'"),
-        ({"samples": 1}, r"samples must be an integer of at least 2, got 1; the paper uses 2048"),
-        ({"samples": 2.5}, r"samples must be an integer of at least 2, got 2\.5"),
-        ({"samples": True}, r"samples must be an integer of at least 2, got True"),
+        ({"samples": 1}, r"samples must be an integer of at least 3, got 1; the paper uses 2048"),
+        ({"samples": 2.5}, r"samples must be an integer of at least 3, got 2\.5"),
+        ({"samples": True}, r"samples must be an integer of at least 3, got True"),
         ({"scales": []}, r"scales must hold at least one number, got none\. Leave it out"),
         (
             {"epsilons": [0.2, 1.0]},
@@ -145,6 +145,11 @@ def test_nan_is_refused_with_its_place():
         ({"epsilons": ["a"]}, r"epsilons must be a sequence of numbers, got \['a'\]"),
         ({"thresholds": [0.5]}, r"thresholds must lie in \[0\.6, 1\), the range of the curve's grid, got 0\.5\. Use"),
         ({"thresholds": [1.0]}, r"thresholds must lie in \[0\.6, 1\).*got 1\."),
+        ({"epsilons": [0.2, 0.2]}, r"epsilons must differ from each other, got \[0\.2, 0\.2\]\. Remove the duplicates"),
+        ({"thresholds": [0.7, 0.7]}, r"thresholds must differ from each other"),
+        ({"as_published": "no"}, r"as_published must be True or False, got 'no'"),
+        ({"samples": np.array([8, 9])}, r"samples must be an integer of at least 3, got array"),
+        ({"scales": [10**400]}, r"scales must be a sequence of numbers"),
         ({"seed": -1}, r"seed must be an integer of at least 0, got -1"),
         ({"batch_size": 0}, r"batch_size must be an integer of at least 1, got 0; leave it out"),
     ],
@@ -184,3 +189,21 @@ def test_shares_of_processes_make_the_whole():
     for test in (False, True):
         joined = np.concatenate([p.values[p.test == test] for p in parts])
         assert np.array_equal(joined, first.values[first.test == test])
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory: 4 TB")]
+)
+def test_running_out_of_memory_is_told_with_a_next_step(error):
+    from synbench import EncoderError
+
+    calls = []
+
+    def hungry(images):
+        calls.append(1)
+        if len(calls) > 3:
+            raise error
+        return images.flatten(1)
+
+    with pytest.raises(EncoderError, match=r"do not fit into memory .*Lower batch_size= or image_size="):
+        score(hungry, image_size=4, **FEW)

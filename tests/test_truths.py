@@ -74,7 +74,7 @@ FAULTS = [
     ("preprocessing", "(images - mean) / std", "(images - mean) * std"),
     ("preprocessing", "(images - mean) / std", "images / std - mean"),
     ("representations", 'for name in ("values", "labels", "test")', 'for name in ("values", "test", "labels")'),
-    ("representations", 'name == "test"', 'name == "train"'),
+    ("representations", 'str(name) == "test"', 'str(name) == "train"'),
     ("representations", "np.rint(b.scales / SCALE_RESOLUTION)", "np.floor(b.scales / SCALE_RESOLUTION)"),
 ]
 
