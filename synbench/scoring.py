@@ -172,13 +172,13 @@ def conclude(
     """
     began = time.perf_counter() if began is None else began
     # The headline is always there, whatever grid is asked for.
-    epsilons = [*settings.epsilons, HEADLINE_EPSILON]
+    epsilons = list(dict.fromkeys([*settings.epsilons, HEADLINE_EPSILON]))
     found = paper.estimate(by_scale, epsilons, as_published=settings.as_published)
     thresholds = [*settings.thresholds, HEADLINE_THRESHOLD]
     areas = curve.scores(found.accuracy, found.bound, found.scales, thresholds)
     asked = slice(len(settings.epsilons))
     raw_accuracy, raw_bound = curve.reference(found.scales)
-    headline = _plain(areas[-1, -1])
+    headline = _plain(areas[epsilons.index(HEADLINE_EPSILON), -1])
     table = _plain(areas[asked, :-1])
     warnings = list(found.warnings)
     if headline is None or any(value is None for row in table for value in row):

@@ -142,7 +142,9 @@ def test_record_says_what_was_loaded(family, saved, loaded):
     record = encoder.record
     content = Path(folder, "model.safetensors").read_bytes()
     assert record.weights_sha256 == hashlib.sha256(content).hexdigest()
-    assert (record.id, record.source, record.architecture, record.pooling) == (folder, "local", architecture, pooling)
+    assert (record.id, record.source, record.pooling) == (folder, "local", pooling)
+    # Older releases of transformers call the same tower by the class inside it.
+    assert record.architecture in (architecture, architecture.replace("Model", "Transformer"))
     assert (record.revision, record.commit, record.trained, record.dimension) == (None, None, True, WIDTH)
     assert record.pooling_reason
     assert (encoder.contract.shape, encoder.contract.mean, encoder.contract.std) == ((3, SIZE, SIZE), MEAN, STD)

@@ -91,7 +91,8 @@ def test_model_is_scored_from_the_hub_and_again_without_a_network(hub, run, fold
     # The same weights in a folder have the same score.
     local = synbench.score(folders[0], **STUDY)
     assert record["synbench_score"] == pytest.approx(local.synbench_score, rel=1e-6)
-    assert 0 < local.synbench_score < 1
+    # Random weights: no more is known than the range.
+    assert 0 <= local.synbench_score < 1
 
     hub.requests.clear()
     offline = score(run, "user/tiny-vit", HF_HUB_OFFLINE="1")
