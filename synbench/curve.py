@@ -67,8 +67,8 @@ def scores(
     exceed 1 a little. NaN where image space itself does not reach the threshold at any grid point
     (only for scales that are too small, or a_t beyond the grid's last point below 1).
     """
-    # Sums over the grid from each of its points to the end, one row after the other: a score does not depend, in its
-    # last digit, on what else is asked for.
+    # Sums over the grid from each of its points to the end, in one order: a score does not depend, in its last digit,
+    # on which other thresholds are asked for.
     start = np.searchsorted(GRID, np.asarray(thresholds, dtype=np.float64), side="left")
     area, optimal = (
         np.cumsum(values[..., ::-1], axis=-1)[..., ::-1][..., start]

@@ -94,8 +94,10 @@ def test_the_report_says_what_was_done():
 def test_scores_of_a_grid_do_not_depend_on_the_rest_of_it():
     wide = score(identity, image_size=4, **FEW)
     narrow = score(identity, image_size=4, **FEW, epsilons=[0.6], thresholds=[0.75])
-    assert narrow.scores[0][0] == wide.scores[EPSILONS.index(0.6)][THRESHOLDS.index(0.75)]
-    assert narrow.synbench_score == wide.synbench_score == wide.scores[0][THRESHOLDS.index(0.7)]
+    assert wide.synbench_score == wide.scores[0][THRESHOLDS.index(0.7)], "one number, not two that round alike"
+    # A BLAS may round a product of two columns and one of five differently.
+    assert narrow.scores[0][0] == pytest.approx(wide.scores[EPSILONS.index(0.6)][THRESHOLDS.index(0.75)], rel=1e-12)
+    assert narrow.synbench_score == pytest.approx(wide.synbench_score, rel=1e-12)
 
 
 def test_default_is_the_full_grid_of_the_paper():
