@@ -1,7 +1,7 @@
 """The loop: draw images on the device that embeds them, embed them, hand on one scale at a time.
 
-Memory is the model, one batch, and the representations of one scale. The loop runs under
-``accelerate``: each process embeds its own share of every scale and split.
+Memory is the model, one batch, and the representations of one scale. The device is the
+one that ``accelerate`` gives this process; with several processes, each embeds its own ``share`` of every split.
 """
 
 from collections.abc import Iterator
