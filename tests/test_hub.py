@@ -91,7 +91,8 @@ def test_model_is_scored_from_the_hub_and_again_without_a_network(hub, run, fold
     # The same weights in a folder have the same score.
     local = synbench.score(folders[0], **STUDY)
     assert record["synbench_score"] == pytest.approx(local.synbench_score, rel=1e-6)
-    # Random weights: no more is known than the range.
+    # Random weights of another release of torch may miss a_t = 0.7 with so few images; no release loses all of it.
+    assert 0 < max(max(row) for row in local.scores) < 1
     assert 0 <= local.synbench_score < 1
 
     hub.requests.clear()
