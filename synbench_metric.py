@@ -13,9 +13,10 @@ import pyarrow as pa
 
 import synbench
 from synbench.errors import ArgumentError
+from synbench.report import Report
 from synbench.representations import Representations, by_scale
-from synbench.scoring import Study, conclude, prepare
-from synbench.settings import SAMPLES, SCALES, Settings, make_settings
+from synbench.scoring import Scored, Study, beside, check_baseline, conclude, prepare, run
+from synbench.settings import SCALES, Settings, make_settings, with_sizes
 
 _DESCRIPTION = """\
 SynBench tells how good a pretrained vision encoder is without any data. It draws two Gaussian classes in image space,
@@ -41,8 +42,12 @@ Score a model, or representations that you made elsewhere.
 
 With a model:
     model: Hub id, local folder, `torch.nn.Module`, or a callable from (n, C, H, W) float32 tensors to (n, d) arrays.
-    protocol (`str`): "paper".
-    samples (`int`): images per scale and split, at least 3; default 2048.
+    protocol (`str`): "population" (default: one pass, with intervals) or "paper" (default where samples, splits or
+        as_published are given).
+    images (`int`): of the population protocol: images in all, at least 64; default 8192.
+    target_stderr (`float`): of the population protocol: draw more until the headline's standard error is at most this.
+    max_images (`int`): where to stop on the way there; default 65536.
+    samples (`int`): of the paper protocol: images per scale and split, at least 3; default 2048.
     scales (list of `float`): half the distance between the class means in image space, in (0, 1000]; default
         0.1, 0.2, ..., 4.9.
     seed (`int`): of the drawn images, at least 0; default 0. Same seed, same number.
@@ -56,12 +61,15 @@ With a model:
         normalisation.
     trust_remote_code (`bool`): run the repository's own code; needs `revision` to be a commit hash; default False.
     untrained (`bool`): score the untrained twin, the same architecture with random weights; default False.
+    baseline (`str`): "untrained" scores the untrained twin too, on the same images, and tells the difference.
 
 With representations, here or by `add_batch` before:
     predictions: (n, d) finite numbers, one row an image.
     references: n labels, 0 or 1.
     scales: n scales, or one for the whole batch.
-    splits: n times "train" or "test", or one for the whole batch.
+    splits: n times "train" or "test", or one for the whole batch; needed by the paper protocol, and asks for it.
+    coordinates, draws: n numbers each, the columns `coordinate` and `draw` of the population protocol's images; with
+        them the estimate is sharper. `evaluate.combine` does not pass them on.
 
 With both:
     epsilons (list of `float`): robustness levels in [0, 1), relative to the norm of half the difference of the class
@@ -70,10 +78,12 @@ With both:
     as_published (`bool`): reproduce the authors' script to the digit: absolute eigenvalue cut-off 1e-6, averages over
         batches of 256; default False, or True with the configuration "as_published".
 
-Returns a flat dict: `synbench_score` (at epsilon 0 and threshold 0.7), `scores` (one row per epsilon, one column per
-threshold), `epsilons`, `thresholds`, `scales`, `accuracy` and `bound` (one row per epsilon, one column per scale),
-`raw_accuracy`, `raw_bound`, `protocol`, `settings`, `warnings`, `schema_version`, `seconds`, `images`. What is
-undefined is None, with a warning.
+Returns a flat dict: `synbench_score` (at epsilon 0 and threshold 0.7) with its `stderr` and 95 % `interval`, `meaning`
+(a sentence), `scores`, `scores_stderr` and `scores_interval` (one row per epsilon, one column per threshold), `kappa`,
+`kappa_stderr` and `kappa_interval` (one per epsilon: the share of the images' discriminability that is kept; None under
+the paper protocol), `epsilons`, `thresholds`, `scales`, `accuracy` and `bound` (one row per epsilon, one column per
+scale), `raw_accuracy`, `raw_bound`, `protocol`, `diagnostics`, `baseline`, `settings`, `warnings`, `schema_version`,
+`seconds`, `images`. What is undefined is None, with a warning.
 
 Raises `synbench.ArgumentError`, `synbench.EncoderError` or `synbench.RepresentationError`; each says what was expected,
 what came, and what to do.
@@ -82,14 +92,20 @@ Examples:
 
     >>> import evaluate
     >>> metric = evaluate.load("synbench")
-    >>> result = metric.compute(model="synbench:demo", samples=256, scales=[0.5, 1.0, 2.0, 3.0])
-    >>> 0 < result["synbench_score"] < 1
+    >>> result = metric.compute(model="synbench:demo", images=1024)
+    >>> low, high = result["interval"]
+    >>> low < result["synbench_score"] < high
     True
-    >>> for batch in metric.mixture(image_size=8, samples=256, scales=[1.0, 2.0]).iter(64):
-    ...     flat = batch["pixel_values"].reshape(len(batch["label"]), -1)
-    ...     metric.add_batch(predictions=flat, references=batch["label"], scales=batch["scale"], splits=batch["split"])
-    >>> metric.compute()["images"]
-    1024
+    >>> for batch in metric.mixture(image_size=8, images=1024).iter(64):
+    ...     metric.add_batch(
+    ...         predictions=batch["pixel_values"].reshape(len(batch["label"]), -1),
+    ...         references=batch["label"],
+    ...         scales=batch["scale"],
+    ...         coordinates=batch["coordinate"],
+    ...         draws=batch["draw"],
+    ...     )
+    >>> round(metric.compute()["kappa"][0], 6)
+    1.0
 """
 
 _CONFIGURATIONS = {"default": False, "as_published": True}
@@ -133,8 +149,10 @@ class Synbench(evaluate.Metric):
         self,
         *,
         image_size: Any,
+        protocol: str | None = None,
+        images: int | None = None,
         split: str | None = None,
-        samples: int = SAMPLES,
+        samples: int | None = None,
         scales: Any = None,
         seed: int = 0,
         direction: Any = "uniform",
@@ -143,23 +161,46 @@ class Synbench(evaluate.Metric):
 
         Args:
             image_size: size, (height, width) or (channels, height, width); 3 channels by default.
-            split: "train", "test", or both by default.
-            samples: images per scale and split.
+            protocol: "population" or "paper"; as `compute`, "paper" where samples or a split are given.
+            images: of the population protocol: images in all; default 8192.
+            split: of the paper protocol: "train", "test", or both by default.
+            samples: of the paper protocol: images per scale and split; default 2048.
             scales: default 0.1, 0.2, ..., 4.9.
             seed: same seed, same pixels.
             direction: of the class means: "uniform", "random", or an array in the shape of the image.
         """
-        grid = SCALES if scales is None else scales
-        return synbench.MixtureSpec(image_size, grid, direction, seed).to_dataset(samples, split)
+        if protocol is None and split is not None:
+            protocol = "paper"
+        settings = with_sizes(make_settings(protocol=protocol, images=images, samples=samples, scales=scales))
+        if split is not None and settings.protocol != "paper":
+            raise ArgumentError("split= belongs to protocol='paper': the population protocol has no splits.")
+        spec = synbench.MixtureSpec(image_size, SCALES if scales is None else scales, direction, seed)
+        if settings.protocol == "population":
+            return spec.to_population_dataset(settings.images or 0)
+        return spec.to_dataset(settings.samples or 0, split)
 
     def add_batch(
-        self, *, predictions: Any = None, references: Any = None, scales: Any = None, splits: Any = None, **kwargs: Any
+        self,
+        *,
+        predictions: Any = None,
+        references: Any = None,
+        scales: Any = None,
+        splits: Any = None,
+        coordinates: Any = None,
+        draws: Any = None,
+        **kwargs: Any,
     ) -> None:
         """Add a batch of representations."""
         _refuse_unknown(kwargs)
-        batch = Representations.checked(predictions, references, scales, splits)
+        batch = Representations.checked(predictions, references, scales, splits, coordinates, draws)
+        self._write(batch, divided=splits is not None)
+
+    def _write(self, batch: Representations, *, divided: bool) -> None:
         if self.writer is None:
-            self.selected_feature_format = self.features
+            # Not among the features that are told: evaluate.combine asks for every one of those.
+            self.selected_feature_format = datasets.Features(
+                {**self.features, "coordinates": datasets.Value("float64"), "draws": datasets.Value("int64")}
+            )
             self._init_writer()
         # Written as Arrow columns: evaluate's own way makes a Python object of each number.
         for start in range(0, max(len(batch), 1), _ROWS):
@@ -170,7 +211,9 @@ class Synbench(evaluate.Metric):
                 "predictions": pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.reshape(-1))),
                 "references": pa.array(batch.labels[rows]),
                 "scales": pa.array(batch.scales[rows]),
-                "splits": pa.array(batch.splits[rows], type=pa.string()),
+                "splits": pa.array(batch.splits[rows] if divided else [""] * len(values), type=pa.string()),
+                "coordinates": pa.array(batch.coordinates[rows]),
+                "draws": pa.array(batch.draws[rows]),
             }
             self.writer.write_table(pa.table(columns))
 
@@ -180,7 +223,8 @@ class Synbench(evaluate.Metric):
         """Add one representation."""
         # evaluate.combine passes the names of the features, which are plural.
         prediction, reference = kwargs.pop("predictions", prediction), kwargs.pop("references", reference)
-        self.add_batch(predictions=[prediction], references=[reference], scales=scales, splits=splits, **kwargs)
+        one = {name: [value] for name in ("coordinates", "draws") if (value := kwargs.pop(name, None)) is not None}
+        self.add_batch(predictions=[prediction], references=[reference], scales=scales, splits=splits, **one, **kwargs)
 
     def compute(
         self,
@@ -189,9 +233,14 @@ class Synbench(evaluate.Metric):
         references: Any = None,
         scales: Any = None,
         splits: Any = None,
+        coordinates: Any = None,
+        draws: Any = None,
         model: Any = None,
-        protocol: str = "paper",
-        samples: int = SAMPLES,
+        protocol: str | None = None,
+        images: int | None = None,
+        target_stderr: float | None = None,
+        max_images: int | None = None,
+        samples: int | None = None,
         epsilons: Any = None,
         thresholds: Any = None,
         seed: int = 0,
@@ -204,6 +253,7 @@ class Synbench(evaluate.Metric):
         image_std: Any = None,
         trust_remote_code: bool = False,
         untrained: bool = False,
+        baseline: str | None = None,
         as_published: bool | None = None,
         **kwargs: Any,
     ) -> dict[str, Any] | None:
@@ -225,38 +275,52 @@ class Synbench(evaluate.Metric):
             "image_mean": image_mean,
             "image_std": image_std,
             "trust_remote_code": trust_remote_code,
-            "untrained": untrained,
         }
+        sizes = {"images": images, "target_stderr": target_stderr, "max_images": max_images, "samples": samples}
+        check_baseline(baseline, untrained)
         # What can be refused is refused first, so that rows added before are not lost to a typo.
+        rows = {
+            "predictions": predictions,
+            "references": references,
+            "splits": splits,
+            "coordinates": coordinates,
+            "draws": draws,
+        }
         if model is None:
-            given = [name for name, value in for_model.items() if value is not None and value is not False]
-            given += ["samples"] * (samples != SAMPLES) + ["seed"] * (seed != 0)
+            given = [
+                name
+                for name, value in {**for_model, **sizes, "untrained": untrained, "baseline": baseline}.items()
+                if value is not None and value is not False
+            ]
+            given += ["seed"] * (seed != 0)
             if given:
                 raise ArgumentError(f"{', '.join(given)} need model=: added representations are scored as they are.")
-            study, settings = None, make_settings(**asked)
-            rows = {"predictions": predictions, "references": references, "scales": scales, "splits": splits}
-            if any(value is not None for value in rows.values()):
-                self.add_batch(**rows)
+            make_settings(**asked)
+            studies: list[Study] = []
+            if any(value is not None for value in (*rows.values(), scales)):
+                self.add_batch(**rows, scales=scales)
             elif self.writer is None:
                 raise ArgumentError(
-                    "nothing to score: pass model=, or predictions= with references=, scales= and splits=, "
-                    "or call add_batch() first."
+                    "nothing to score: pass model=, or predictions= with references= and scales=, or call "
+                    "add_batch() first."
                 )
         else:
-            if predictions is not None or references is not None or splits is not None or self.writer is not None:
+            if any(value is not None for value in rows.values()) or self.writer is not None:
                 raise ArgumentError(
                     "pass model= or representations, not both; compute() what was added before without model= first."
                 )
-            settings = make_settings(**asked, samples=samples, scales=scales, seed=seed)
-            study = prepare(model, settings, **for_model)
+            settings = make_settings(**asked, **sizes, scales=scales, seed=seed)
+            studies = [prepare(model, settings, untrained=untrained, **for_model)]
+            if baseline is not None:
+                studies.append(prepare(model, settings, untrained=True, **for_model))
         try:
-            if study is not None:
+            if studies and self.num_process == 1:
+                return _beside(run(studies[0], began=began), studies).to_dict()
+            if studies:
                 # Every process embeds its own share; gathering, locking and None off the main one are evaluate's.
-                for part in study.embed(share=(self.process_id, self.num_process)):
-                    self.add_batch(
-                        predictions=part.values, references=part.labels, scales=part.scales, splits=part.splits
-                    )
-            result: dict[str, Any] | None = super().compute(settings=settings, study=study, began=began)
+                for part in studies[0].embed(share=(self.process_id, self.num_process)):
+                    self._write(part, divided=studies[0].settings.protocol == "paper")
+            result: dict[str, Any] | None = super().compute(asked=asked, studies=studies, began=began)
             return result
         finally:
             self._start_over()
@@ -268,13 +332,31 @@ class Synbench(evaluate.Metric):
         references: pa.ChunkedArray,
         scales: pa.ChunkedArray,
         splits: pa.ChunkedArray,
-        settings: Settings,
-        study: Study | None,
+        asked: dict[str, Any],
+        studies: list[Study],
         began: float,
     ) -> dict[str, Any]:
-        batches = _batches(predictions, references, scales, splits)
-        processes = 1 if study is None else self.num_process
-        return conclude(by_scale(batches), settings, study=study, began=began, processes=processes).to_dict()
+        columns = {
+            "labels": references.to_numpy(),
+            "scales": scales.to_numpy(),
+            "test": np.asarray(splits.to_pylist(), dtype=object) == "test",
+            **{name: self._column(name) for name in ("coordinates", "draws")},
+        }
+        batches = _batches(predictions, columns)
+        if studies:
+            settings, study = studies[0].settings, studies[0]
+        else:
+            settings, study = _settings_of_rows(asked, splits), None
+        parts = by_scale(batches) if settings.protocol == "paper" else batches
+        processes = self.num_process if studies else 1
+        scored = conclude(parts, settings, study=study, began=began, processes=processes)
+        return _beside(scored, studies).to_dict()
+
+    def _column(self, name: str) -> np.ndarray:
+        """Return a column that evaluate does not hand on."""
+        stored: Any = self.data
+        values: np.ndarray = stored[name][:].to_numpy()
+        return values
 
     def _start_over(self) -> None:
         """Leave nothing behind.
@@ -299,26 +381,38 @@ class Synbench(evaluate.Metric):
             self.info.experiment_id = f"{name}@{int(number or 0) + 1}"
 
 
-def _batches(
-    predictions: pa.ChunkedArray, references: pa.ChunkedArray, scales: pa.ChunkedArray, splits: pa.ChunkedArray
-) -> list[Representations]:
+def _beside(scored: Scored, studies: list[Study]) -> Report:
+    """Return the report, with the untrained twin's beside it if there is a second study."""
+    return (scored if len(studies) < 2 else beside(scored, run(studies[1]))).report
+
+
+def _settings_of_rows(asked: dict[str, Any], splits: pa.ChunkedArray) -> Settings:
+    """Return the settings for rows that were added: the paper protocol where each has a split."""
+    divided = "" not in splits.unique().to_pylist()
+    if asked["protocol"] is None and divided:
+        asked = {**asked, "protocol": "paper"}
+    settings = make_settings(**asked)
+    if settings.protocol == "paper" and not divided:
+        raise ArgumentError(
+            "the paper protocol needs to know each image's split: pass splits= ('train' and 'test', or one for the "
+            "whole batch) with every batch, or ask for protocol='population'."
+        )
+    return settings
+
+
+def _batches(predictions: pa.ChunkedArray, columns: dict[str, np.ndarray]) -> list[Representations]:
     """Return the rows as they lie in the file, without a copy of the representations."""
     found, start = [], 0
     for chunk in predictions.chunks:
-        rows = slice(start, start + len(chunk))
-        start += len(chunk)
         # A file can hold batches of different widths: each run of one width is a batch of its own.
         widths = np.diff(chunk.offsets.to_numpy())
         edges = [0, *(np.flatnonzero(np.diff(widths)) + 1).tolist(), len(chunk)]
-        labels, at, test = (
-            references[rows].to_numpy(),
-            scales[rows].to_numpy(),
-            np.asarray(splits[rows].to_pylist(), dtype=object) == "test",
-        )
         for first, last in pairwise(edges):
             if last > first:
                 values = chunk[first:last].flatten().to_numpy(zero_copy_only=True).reshape(last - first, -1)
-                found.append(Representations(values, labels[first:last], at[first:last], test[first:last]))
+                rows = slice(start + first, start + last)
+                found.append(Representations(values, **{name: column[rows] for name, column in columns.items()}))
+        start += len(chunk)
     return found
 
 

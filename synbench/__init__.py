@@ -1,9 +1,10 @@
 """SynBench: how good is a pretrained vision encoder, told without any data.
 
 >>> import synbench
->>> report = synbench.score("synbench:demo", samples=256, scales=[1.0, 2.0, 3.0])
->>> report.settings.model.dimension
-64
+>>> report = synbench.score("synbench:demo", images=1024)
+>>> low, high = report.interval
+>>> low < report.synbench_score < high
+True
 """
 
 from importlib import import_module
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checkpoints import DEMO
+    from .comparing import compare
+    from .comparison import Comparison
+    from .comparison_plot import plot_comparison
     from .encoders import Encoder
     from .errors import ArgumentError, EncoderError, OutputError, RepresentationError, SynBenchError
     from .loading import load_encoder
@@ -25,8 +29,10 @@ __version__ = "0.1.0"
 
 # Names are imported when they are first used: `import synbench` alone loads neither torch nor datasets.
 _HOMES = {
+    "Comparison": "comparison",
     "DEMO": "checkpoints",
     "Encoder": "encoders",
+    "compare": "comparing",
     "load_encoder": "loading",
     "ArgumentError": "errors",
     "EncoderError": "errors",
@@ -34,6 +40,7 @@ _HOMES = {
     "RepresentationError": "errors",
     "SynBenchError": "errors",
     "MixtureSpec": "mixture",
+    "plot_comparison": "comparison_plot",
     "plot_report": "plots",
     "with_pixels": "recipes",
     "register": "registration",
@@ -46,6 +53,7 @@ _HOMES = {
 __all__ = [
     "DEMO",
     "ArgumentError",
+    "Comparison",
     "Encoder",
     "EncoderError",
     "MixtureSpec",
@@ -53,8 +61,10 @@ __all__ = [
     "Report",
     "RepresentationError",
     "SynBenchError",
+    "compare",
     "json_schema",
     "load_encoder",
+    "plot_comparison",
     "plot_report",
     "register",
     "score",

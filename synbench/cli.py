@@ -7,7 +7,7 @@ representations cannot be used; 130 interrupted, with nothing half-written.
 import io
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -16,14 +16,28 @@ from .errors import ArgumentError, SynBenchError
 from .output import check_writable, replacing
 from .settings import make_settings
 
-if TYPE_CHECKING:
-    from .report import Report
-
 _EPILOG = (
     "Exit codes: 0 done; 2 bad arguments, or an output that cannot be written; "
     "3 the model or its representations cannot be used; 130 interrupted, nothing half-written."
 )
 _INTERRUPTED = "interrupted; nothing is half-written."
+
+# Options that commands share.
+_Protocol = Annotated[
+    str | None, typer.Option(help="population (default), or paper: also the default where --samples is given.")
+]
+_Images = Annotated[int | None, typer.Option(help="Population: images in all; default 8192.")]
+_TargetStderr = Annotated[float | None, typer.Option(help="Population: draw more until the error is this small.")]
+_MaxImages = Annotated[int | None, typer.Option(help="Population: where to stop on the way; default 65536.")]
+_Samples = Annotated[int | None, typer.Option(help="Paper: images per scale and split; default 2048.")]
+_Seed = Annotated[int, typer.Option(help="Same seed, same number.")]
+_Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; default the accelerator.")]
+_Dtype = Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16 or float64.")]
+_BatchSize = Annotated[int | None, typer.Option(help="Images a forward pass.")]
+_BaselineKind = Annotated[str | None, typer.Option(help="untrained: score the untrained twin too, on the same images.")]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")]
+_Output = Annotated[Path | None, typer.Option(help="Write the record as JSON to exactly this file.")]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 app = typer.Typer(
     name="synbench",
@@ -63,16 +77,19 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Show the vers
 @app.command(epilog=_EPILOG)
 def score(
     model: Annotated[str | None, typer.Argument(help="Hub id or local folder; without it, the demo encoder.")] = None,
-    protocol: Annotated[str, typer.Option(help="Only 'paper' so far.")] = "paper",
-    samples: Annotated[int, typer.Option(help="Images per scale and split, at least 3.")] = 2048,
+    protocol: _Protocol = None,
+    images: _Images = None,
+    target_stderr: _TargetStderr = None,
+    max_images: _MaxImages = None,
+    samples: _Samples = None,
     scales: Annotated[str | None, typer.Option(help="Comma-separated, such as 0.5,1,2; default 0.1 to 4.9.")] = None,
     epsilons: Annotated[str | None, typer.Option(help="Comma-separated, in [0, 1); default 0,0.2,0.4,0.6,0.8.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Comma-separated, in [0.6, 1); default 0.6 to 0.99.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same number.")] = 0,
+    seed: _Seed = 0,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; default the accelerator.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16 or float64.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a forward pass.")] = None,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    batch_size: _BatchSize = None,
     image_size: Annotated[str | None, typer.Option(help="Such as 224 or 256,192; default the model's own.")] = None,
     image_mean: Annotated[str | None, typer.Option(help="One number, or one a channel; default the model's.")] = None,
     image_std: Annotated[str | None, typer.Option(help="One number, or one a channel; default the model's.")] = None,
@@ -83,10 +100,11 @@ def score(
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Score the untrained twin: same architecture, random weights.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
-    output: Annotated[Path | None, typer.Option(help="Write the record as JSON to exactly this file.")] = None,
+    baseline: _BaselineKind = None,
+    as_json: _AsJson = False,
+    output: _Output = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves into this .png, .svg or .pdf.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    quiet: _Quiet = False,
 ) -> None:
     """Score an encoder: draw Gaussian images, embed them, compare with the known optimum."""
     # typer would end an interrupted command without a word.
@@ -94,6 +112,9 @@ def score(
         # Everything that can be refused at once is refused before the long run.
         asked: dict[str, Any] = {
             "protocol": protocol,
+            "images": images,
+            "target_stderr": target_stderr,
+            "max_images": max_images,
             "samples": samples,
             "scales": _numbers(scales),
             "epsilons": _numbers(epsilons),
@@ -102,14 +123,7 @@ def score(
             "as_published": as_published,
         }
         make_settings(**asked)
-        for path in filter(None, (output, plot)):
-            check_writable(path)
-        if output is not None and plot is not None and output.resolve() == plot.resolve():
-            raise ArgumentError(f"--output and --plot must be two files, got {str(output)!r} for both.")
-        if plot is not None:
-            from .plots import check_plot_format
-
-            check_plot_format(plot)
+        _check_files(output, plot)
 
         from .checkpoints import DEMO
         from .scoring import score as score_model
@@ -126,13 +140,16 @@ def score(
             image_std=_one_or_all(_numbers(image_std)),
             trust_remote_code=trust_remote_code,
             untrained=untrained,
+            baseline=baseline,
             progress=False if quiet else None,
         )
         # Shown before it is stored: a full disk does not cost the result.
         if as_json:
             typer.echo(report.to_json())
         else:
-            _print_table(report)
+            from .terminal import print_report
+
+            print_report(report)
         if output is not None:
             with replacing(output) as stream:
                 stream.write((report.to_json() + "\n").encode())
@@ -141,6 +158,84 @@ def score(
             from .plots import save_plot
 
             save_plot(report, plot)
+            _say(f"wrote {plot}")
+    except KeyboardInterrupt:
+        _say(_INTERRUPTED)
+        raise typer.Exit(130) from None
+
+
+@app.command(epilog=_EPILOG)
+def compare(
+    models: Annotated[
+        list[str], typer.Argument(help="Hub ids, local folders, or results (.json), two or more.", show_default=False)
+    ],
+    epsilon: Annotated[float, typer.Option(help="Robustness level of the compared score.")] = 0.0,
+    threshold: Annotated[float, typer.Option(help="Threshold accuracy of the compared score.")] = 0.7,
+    level: Annotated[float, typer.Option(help="Probability of telling any two equal encoders apart.")] = 0.05,
+    protocol: _Protocol = None,
+    images: _Images = None,
+    target_stderr: _TargetStderr = None,
+    max_images: _MaxImages = None,
+    samples: _Samples = None,
+    seed: _Seed = 0,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    batch_size: _BatchSize = None,
+    baseline: _BaselineKind = None,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Compare results of unlike protocols, scales or precisions too.")
+    ] = False,
+    as_json: _AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print one row an encoder as CSV.")] = False,
+    output: _Output = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw scores with intervals into this .png, .svg or .pdf.")] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Compare encoders on the same images: differences with intervals, ranks that admit ties."""
+    try:
+        if as_json and as_csv:
+            raise ArgumentError("--json and --csv both print to stdout: choose one, and --output for the JSON.")
+        asked: dict[str, Any] = {
+            "protocol": protocol,
+            "images": images,
+            "target_stderr": target_stderr,
+            "max_images": max_images,
+            "samples": samples,
+            "seed": seed,
+        }
+        make_settings(**asked)
+        _check_files(output, plot)
+
+        from .comparing import compare as compare_models
+
+        found = compare_models(
+            models,
+            epsilon=epsilon,
+            threshold=threshold,
+            level=level,
+            allow_mixed=allow_mixed,
+            baseline=baseline,
+            batch_size=batch_size,
+            progress=False if quiet else None,
+            loading={"device": device, "dtype": dtype},
+            **asked,
+        )
+        if as_json:
+            typer.echo(found.to_json())
+        elif as_csv:
+            typer.echo(found.to_csv(), nl=False)
+        else:
+            from .terminal import print_comparison
+
+            print_comparison(found)
+        if output is not None:
+            with replacing(output) as stream:
+                stream.write((found.to_json() + "\n").encode())
+            _say(f"wrote {output}")
+        if plot is not None:
+            from .comparison_plot import save_comparison
+
+            save_comparison(found, plot)
             _say(f"wrote {plot}")
     except KeyboardInterrupt:
         _say(_INTERRUPTED)
@@ -160,41 +255,15 @@ def register(
         typer.echo(f"registered {registration.register()}")
 
 
-def _print_table(report: "Report") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _check_files(output: Path | None, plot: Path | None) -> None:
+    for path in filter(None, (output, plot)):
+        check_writable(path)
+    if output is not None and plot is not None and output.resolve() == plot.resolve():
+        raise ArgumentError(f"--output and --plot must be two files, got {str(output)!r} for both.")
+    if plot is not None:
+        from .plots import check_plot_format
 
-    console = Console(highlight=False)
-    settings, model = report.settings, report.settings.model
-    if model is not None and settings.image_shape is not None and settings.precision is not None:
-        commit = f" @ {model.commit[:12]}" if model.commit else ""
-        twin = "" if model.trained else " (untrained twin)"
-        console.print(f"[bold]{escape(model.id)}[/bold]{commit}{twin}", soft_wrap=True)
-        console.print(
-            f"{model.architecture}, {model.dimension} dimensions, images {'×'.join(map(str, settings.image_shape))}, "
-            f"{settings.precision.dtype} on {settings.device}, seed {settings.seed}",
-            soft_wrap=True,
-        )
-    console.print(
-        f"{report.protocol} protocol: {len(report.scales)} scales × 2 splits × {settings.samples} images = "
-        f"{report.images:,} images in {report.seconds:.0f} s",
-        soft_wrap=True,
-    )
-    table = Table(
-        box=box.SIMPLE_HEAD, title="SynBench-Score by ε (rows) and threshold accuracy a_t", title_justify="left"
-    )
-    table.add_column("ε", justify="right")
-    for threshold in report.thresholds:
-        table.add_column(f"{threshold:g}", justify="right")
-    for epsilon, row in zip(report.epsilons, report.scores, strict=True):
-        table.add_row(f"{epsilon:g}", *("–" if value is None else f"{value:.3f}" for value in row))
-    console.print(table)
-    headline = "undefined" if report.synbench_score is None else f"{report.synbench_score:.4f}"
-    console.print(f"[bold]synbench_score {headline}[/bold]  (ε = 0, a_t = 0.7; 1 keeps all of the optimum, 0 nothing)")
-    for warning in report.warnings:
-        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+        check_plot_format(plot)
 
 
 def _numbers(text: str | None, kind: type[float] = float) -> list[float] | None:

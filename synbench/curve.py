@@ -9,6 +9,7 @@ over the 100 points t = linspace(0.6, 1, 100). Source: Ko et al., arXiv 2210.029
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,24 @@ from scipy.stats import norm
 GRID: Float[np.ndarray, "100"] = np.linspace(0.6, 1.0, 100)
 """Threshold accuracies at which the curve is evaluated."""
 GRID.setflags(write=False)
+
+
+@dataclass(frozen=True)
+class TradeOff:
+    """Accuracy and expected scaled bound of every ε (row) at every scale (column), and what to know.
+
+    A bound is NaN where no sample was correct. The standard errors say how far images of another seed would move
+    the two; the population protocol has its own, of κ, and leaves them empty.
+    """
+
+    scales: tuple[float, ...]
+    accuracy: Float[np.ndarray, "e s"]
+    bound: Float[np.ndarray, "e s"]
+    images: int
+    dimension: int
+    warnings: tuple[str, ...] = field(default=())
+    accuracy_stderr: Float[np.ndarray, "e s"] | None = None
+    bound_stderr: Float[np.ndarray, "e s"] | None = None
 
 
 def gaussian_trade_off(kappa: Float[np.ndarray, "*s"]) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
@@ -33,6 +52,30 @@ def gaussian_trade_off(kappa: Float[np.ndarray, "*s"]) -> tuple[Float[np.ndarray
     """
     accuracy = norm.cdf(kappa)
     return accuracy, 1.0 + norm.pdf(kappa) / (kappa * accuracy)
+
+
+def empirical_trade_off(
+    noise: Float[np.ndarray, " n"], kappa: Float[np.ndarray, " s"], tilt: Float[np.ndarray, " s"] | float = 0.0
+) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:
+    """Return accuracy and expected scaled bound where the noise of the projections is known by a sample.
+
+    The boundary lies at the midpoint: a margin is κ + h₁·noise in class 1 and κ − h₀·noise in class 0, with noise of
+    mean 0 and variance 1, and h₁² = 1 + tilt, h₀² = 1 − tilt where one class spreads more than the other. For normal
+    noise without tilt this tends to ``gaussian_trade_off``. The bound is NaN where κ is 0.
+
+    >>> even = np.array([-1.5, -0.5, 0.5, 1.5])
+    >>> empirical_trade_off(even, np.array([1.0]))
+    (array([0.75]), array([1.5]))
+    """
+    n, hits, margins = len(noise), np.zeros_like(kappa), np.zeros_like(kappa)
+    for side in (1, -1):
+        width, ordered = np.sqrt(1 + side * tilt), np.sort(side * noise)
+        above = np.append(np.cumsum(ordered[::-1])[::-1], 0.0)
+        first = np.searchsorted(ordered, -kappa / width, side="right")
+        hits += (n - first) / (2 * n)
+        margins += ((n - first) * kappa + width * above[first]) / (2 * n)
+    bound = np.divide(margins, hits * kappa, out=np.full_like(kappa, np.nan), where=hits * kappa > 0)
+    return hits, bound
 
 
 def reference(scales: Sequence[float]) -> tuple[Float[np.ndarray, " s"], Float[np.ndarray, " s"]]:

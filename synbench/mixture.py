@@ -16,7 +16,7 @@ from jaxtyping import Float, Int64
 
 from .errors import ArgumentError
 from .seeding import DIRECTION, LABELS, RENDERER_VERSION, place, sequence
-from .settings import SAMPLES, SCALES, check_integer, check_scales
+from .settings import IMAGES, SAMPLES, SCALES, check_integer, check_scales
 
 if TYPE_CHECKING:
     import datasets
@@ -126,6 +126,12 @@ class MixtureSpec:
         from . import recipes
 
         return recipes.to_dataset(self, samples, split)
+
+    def to_population_dataset(self, images: int = IMAGES) -> "Recipes":
+        """Return the recipes of the population protocol; see ``recipes.to_population_dataset``."""
+        from . import recipes
+
+        return recipes.to_population_dataset(self, images)
 
     def to_iterable_dataset(
         self, samples: int = SAMPLES, split: str | None = None, num_shards: int = 1

@@ -10,12 +10,12 @@ for d/n of 0.1 and more the classifier is clearly weaker than the best, and the 
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from . import classifier
+from .curve import TradeOff
 from .errors import RepresentationError
 from .representations import Representations
 
@@ -23,21 +23,6 @@ PUBLISHED_BATCH = 256
 """The authors' script averages over batches of this many test images."""
 
 _WIDE, _MUCH = 0.1, 0.01
-
-
-@dataclass(frozen=True)
-class TradeOff:
-    """Accuracy and expected scaled bound of every ε (row) at every scale (column), and what to know.
-
-    A bound is NaN where no sample was correct.
-    """
-
-    scales: tuple[float, ...]
-    accuracy: Float[np.ndarray, "e s"]
-    bound: Float[np.ndarray, "e s"]
-    images: int
-    dimension: int
-    warnings: tuple[str, ...] = field(default=())
 
 
 def estimate(scales: Iterable[Representations], epsilons: Sequence[float], *, as_published: bool = False) -> TradeOff:
@@ -73,15 +58,15 @@ def estimate(scales: Iterable[Representations], epsilons: Sequence[float], *, as
         found_scales.append(scale)
         train = int(np.count_nonzero(~rows.test))
         fewest = min(fewest or train, train)
-    accuracy, bound = (np.stack(side, axis=1) for side in zip(*columns, strict=True))
+    accuracy, bound, *errors = (np.stack(side, axis=1) for side in zip(*columns, strict=True))
     warnings = _warnings(dimension, fewest, dropped)
-    return TradeOff(tuple(found_scales), accuracy, bound, images, dimension, warnings)
+    return TradeOff(tuple(found_scales), accuracy, bound, images, dimension, warnings, errors[0], errors[1])
 
 
 def _one_scale(
     rows: Representations, epsilons: Sequence[float], as_published: bool
-) -> tuple[tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]], float]:
-    """Return accuracy and bound for each ε, and the share of ‖μ‖² in directions that were left out."""
+) -> tuple[tuple[Float[np.ndarray, " e"], ...], float]:
+    """Return accuracy, bound and their standard errors by ε, and the share of ‖μ‖² in directions left out."""
     train, test = ~rows.test, rows.test
     for name, mask in (("train", train), ("test", test)):
         if not mask.any():
@@ -99,7 +84,11 @@ def _one_scale(
     directions = classifier.robust_directions(basis, epsilons)
     correct, bound = classifier.trade_off(directions, found, rows.values[test], rows.labels[test])
     size = PUBLISHED_BATCH if as_published else len(correct)
-    return average(correct, bound, size), basis.dropped
+    values = average(correct, bound, size)
+    # How well w'μ, by which every bound is divided, is known from the train images: 1/(κ√n), relative.
+    spread = np.einsum("ed,df,ef->e", directions, found.covariance, directions) / np.count_nonzero(train)
+    unit = np.sqrt(spread) / np.abs(directions @ found.half_difference)
+    return (*values, *standard_errors(correct, bound, values[1], unit)), basis.dropped
 
 
 def average(
@@ -121,6 +110,30 @@ def average(
     means = np.divide(sums, hits, out=np.zeros_like(sums), where=hits > 0).sum(axis=0)
     mean_bound = np.divide(means, present, out=np.full_like(means, np.nan), where=present > 0)
     return (hits / counts[:, None]).mean(axis=0), mean_bound
+
+
+def standard_errors(
+    correct: Bool[np.ndarray, "n e"],
+    bound: Float[np.ndarray, "n e"],
+    mean_bound: Float[np.ndarray, " e"],
+    unit: Float[np.ndarray, " e"],
+) -> tuple[Float[np.ndarray, " e"], Float[np.ndarray, " e"]]:
+    """Return the standard errors of accuracy and mean bound that come from the number of images.
+
+    That of an accuracy is binomial, with one hit and one miss added so that it is never 0. That of a bound joins the
+    spread of the bounds and ``unit``, the relative error of w'μ.
+
+    >>> correct, bound = np.array([[True], [True], [False], [True]]), np.array([[1.0], [2.0], [0.5], [3.0]])
+    >>> accuracy, mean = standard_errors(correct, bound, np.array([2.0]), np.array([0.0]))
+    >>> print(f"{accuracy[0]:.4f} {mean[0]:.4f}")
+    0.2357 0.5774
+    """
+    n, hits = len(correct), np.count_nonzero(correct, axis=0)
+    share = (hits + 1) / (n + 2)
+    deviation = np.where(correct, bound - np.nan_to_num(mean_bound), 0.0)
+    spread = (deviation**2).sum(axis=0) / np.maximum(hits - 1, 1)
+    error = np.sqrt(spread / np.maximum(hits, 1) + (np.nan_to_num(mean_bound) * unit) ** 2)
+    return np.sqrt(share * (1 - share) / n), error
 
 
 def _warnings(dimension: int, train: int, dropped: float) -> tuple[str, ...]:

@@ -13,13 +13,15 @@ from typing import Any
 import datasets
 import numpy as np
 
-from .drawing import draw
+from .design import Design, design
+from .drawing import draw, draw_population
 from .errors import ArgumentError
 from .mixture import MixtureSpec
-from .settings import SAMPLES, SPLITS, check_integer
+from .settings import IMAGES, SAMPLES, SPLITS, check_integer
 
 _COLUMNS = ("mixture", "split", "scale", "label", "index")
 _PLACE = {"split", "scale", "label", "index"}
+_POPULATION = "population"
 
 
 def to_dataset(spec: MixtureSpec, samples: int = SAMPLES, split: str | None = None) -> "Recipes":
@@ -53,16 +55,38 @@ def to_dataset(spec: MixtureSpec, samples: int = SAMPLES, split: str | None = No
         "label": np.concatenate([spec.labels(name, s, samples) for s, name in parts]),
         "index": np.tile(np.arange(samples), len(parts)),
     }
-    features = datasets.Features(
-        {
-            "mixture": datasets.ClassLabel(names=[spec.to_json()]),
-            "split": datasets.Value("string"),
-            "scale": datasets.Value("float64"),
-            "label": datasets.Value("int64"),
-            "index": datasets.Value("int64"),
-        }
-    )
-    return Recipes(datasets.Dataset.from_dict(table, features=features), spec)
+    return Recipes(datasets.Dataset.from_dict(table, features=_features(spec)), spec)
+
+
+def to_population_dataset(spec: MixtureSpec, images: int = IMAGES) -> "Recipes":
+    """Return the recipes of the population protocol, with ``pixel_values`` drawn on reading.
+
+    Args:
+        spec: the mixture.
+        images: rows in all, at least 64.
+
+    Rows are as those of ``to_dataset``, with ``split`` "population", each with its own class and scale; reading one
+    also gives ``draw``, the number of its noise, and ``coordinate``, μ̂ᵀη. Handing both on with the representation
+    makes the estimate sharper.
+
+    Raises:
+        ArgumentError: ``images`` is out of range.
+
+    >>> rows = to_population_dataset(MixtureSpec((3, 8, 8)), images=64)
+    >>> len(rows), rows[:2]["draw"], rows[0]["label"] + rows[1]["label"]
+    (64, [0, 0], 1)
+    """
+    check_integer("images", images, least=64, remedy=f"{IMAGES} give an error of about 1 %")
+    made = design(spec, 0, images)
+    table = {
+        "mixture": np.zeros(images, dtype=np.int64),
+        "split": [_POPULATION] * images,
+        "scale": made.scales,
+        "label": made.labels,
+        "index": np.arange(images),
+        "draw": made.draws,
+    }
+    return Recipes(datasets.Dataset.from_dict(table, features=_features(spec, "draw")), spec)
 
 
 def to_iterable_dataset(
@@ -118,6 +142,8 @@ class DrawPixels:
         if not _PLACE.issubset(batch):
             # Only some columns were asked for, as by filter(input_columns=...).
             return batch
+        if batch["split"] and batch["split"][0] == _POPULATION:
+            return self._population(batch)
         pixels = np.empty((len(batch["index"]), *self.spec.image_shape), dtype=np.float32)
         places = list(zip(batch["split"], batch["scale"], strict=True))
         for place in dict.fromkeys(places):
@@ -125,6 +151,13 @@ class DrawPixels:
             index, labels = ([batch[c][i] for i in rows] for c in ("index", "label"))
             pixels[rows] = draw(self.spec, *place, index, labels).numpy()
         return {"pixel_values": pixels, **{c: batch[c] for c in _COLUMNS if c in _PLACE}}
+
+    def _population(self, batch: dict[str, list[Any]]) -> dict[str, Any]:
+        """Draw the pixels of a batch of the population protocol, where scale and class are the row's own."""
+        columns = {c: batch[c] for c in (*_COLUMNS, "draw") if c in _PLACE or c == "draw"}
+        rows = Design(*(np.asarray(batch[c]) for c in ("label", "scale", "draw")))
+        images, coordinates = draw_population(self.spec, rows)
+        return {"pixel_values": images.numpy(), **columns, "coordinate": coordinates.tolist()}
 
 
 class Recipes(datasets.Dataset):
@@ -139,6 +172,19 @@ class Recipes(datasets.Dataset):
         """Store the recipes, as ``Dataset.save_to_disk``; ``with_pixels`` attaches the drawing after loading."""
         plain = datasets.Dataset(self.data, self.info, self.split, self._indices, self._fingerprint)
         plain.save_to_disk(*args, **kwargs)
+
+
+def _features(spec: MixtureSpec, *more: str) -> datasets.Features:
+    return datasets.Features(
+        {
+            "mixture": datasets.ClassLabel(names=[spec.to_json()]),
+            "split": datasets.Value("string"),
+            "scale": datasets.Value("float64"),
+            "label": datasets.Value("int64"),
+            "index": datasets.Value("int64"),
+            **{name: datasets.Value("int64") for name in more},
+        }
+    )
 
 
 def _map_pixels(rows: datasets.IterableDataset, transform: DrawPixels) -> datasets.IterableDataset:

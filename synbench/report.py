@@ -7,18 +7,19 @@ What is undefined is ``None``, and a warning says why.
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import ArgumentError
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 """Raised whenever a field changes its name, type or meaning."""
 
 SCHEMA_FILE = Path(__file__).parent / "report.schema.json"
 
 Rows = list[list[float]]
+Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="[low, high], 95 %.")]
 
 
 class _Record(BaseModel):
@@ -62,7 +63,9 @@ class Precision(_Record):
 class StudySettings(_Record):
     """Everything needed to repeat the study."""
 
-    samples: int | None = Field(description="Images per scale and split; None for added representations.")
+    samples: int | None = Field(description="Paper protocol: images per scale and split; else None.")
+    target_stderr: float | None = Field(description="Population protocol: the standard error that was asked for.")
+    max_images: int | None = Field(description="Population protocol: where drawing was to stop.")
     seed: int | None = Field(description="Seed of the mixture; None for added representations.")
     as_published: bool = Field(description="Absolute eigenvalue cut-off and batch averages of the authors' script.")
     eigenvalue_cutoff: str
@@ -77,11 +80,56 @@ class StudySettings(_Record):
     versions: dict[str, str] = Field(description="Versions of the packages that bear on the number.")
 
 
+class Change(_Record):
+    """A relative change from the smallest scale to the largest."""
+
+    change: float
+    stderr: float = Field(ge=0)
+
+
+class Diagnostics(_Record):
+    """Whether the encoder answers linearly, along the classifier of ε = 0; see docs/population.md."""
+
+    linear: bool = Field(description="Whether one linear response was taken for all scales.")
+    bands: int = Field(ge=1, description="Bands of scales with a response each; 1 if linear.")
+    response: Change | None = Field(description="Of the response to a unit shift: the cubic term.")
+    spread: Change | None = Field(description="Of the variance within a class.")
+    midpoint: Change | None = Field(description="Of the midpoint of the classes, in standard deviations.")
+    skewness: float = Field(description="Of the projections around their class mean; 0 if Gaussian.")
+    excess_kurtosis: float = Field(description="Likewise.")
+    score_shift: float = Field(description="How far the changes that are significant would move the headline score.")
+    gaussian_gap: float = Field(description="How far the headline score is from that of Gaussian projections.")
+
+
+class Baseline(_Record):
+    """The untrained twin, same architecture and random weights, on the same images."""
+
+    kind: Literal["untrained"]
+    synbench_score: float | None = Field(ge=0)
+    stderr: float | None = Field(ge=0)
+    interval: Interval | None
+    kappa: list[float] | None = Field(description="One per ε.")
+    kappa_stderr: list[float] | None
+    difference: float | None = Field(description="The encoder's score minus the twin's.")
+    difference_stderr: float | None = Field(ge=0)
+    difference_interval: Interval | None
+
+
 class Report(_Record):
     """A SynBench result: the scores, what they are made of, and everything needed to repeat them."""
 
     synbench_score: float | None = Field(ge=0, description="Score at ε = 0 and a_t = 0.7.")
+    stderr: float | None = Field(ge=0, description="Its standard error over images of other seeds.")
+    interval: Interval | None = Field(description="Its 95 % interval.")
+    meaning: str = Field(description="What the number says, in one plain sentence or two.")
     scores: list[list[float | None]] = Field(description="One row per ε, one column per a_t.")
+    scores_stderr: list[list[float | None]] = Field(description="In the shape of scores.")
+    scores_interval: list[list[Interval | None]] = Field(description="In the shape of scores.")
+    kappa: list[float] | None = Field(
+        description="Share of the images' discriminability that is kept, one per ε; None under the paper protocol."
+    )
+    kappa_stderr: list[float] | None
+    kappa_interval: list[Interval] | None
     epsilons: list[float] = Field(description="Robustness levels, relative to ‖μ‖₂, in [0, 1).")
     thresholds: list[float] = Field(description="Threshold accuracies a_t, in [0.6, 1).")
     scales: list[float] = Field(description="Scales s, rising.")
@@ -89,10 +137,12 @@ class Report(_Record):
     bound: list[list[float | None]] = Field(description="Mean scaled bound of correct test images.")
     raw_accuracy: list[float] = Field(description="Accuracy of the best classifier in image space.")
     raw_bound: list[float] = Field(description="Its expected scaled bound.")
-    protocol: Literal["paper"]
+    protocol: Literal["population", "paper"]
+    diagnostics: Diagnostics | None = Field(description="Of the population protocol.")
+    baseline: Baseline | None = Field(description="The untrained twin, if it was asked for.")
     settings: StudySettings
     warnings: list[str]
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     seconds: float = Field(ge=0, description="Wall time, with drawing and embedding where they were done.")
     images: int = Field(ge=1, description="Representations that were used.")
 
@@ -101,6 +151,13 @@ class Report(_Record):
         rows, columns, width = len(self.epsilons), len(self.thresholds), len(self.scales)
         shapes: dict[str, tuple[list[Any], int, int]] = {
             "scores": (self.scores, rows, columns),
+            "scores_stderr": (self.scores_stderr, rows, columns),
+            "scores_interval": (self.scores_interval, rows, columns),
+            **{
+                name: ([value], 1, rows)
+                for name in ("kappa", "kappa_stderr", "kappa_interval")
+                if (value := getattr(self, name)) is not None
+            },
             "accuracy": (self.accuracy, rows, width),
             "bound": (self.bound, rows, width),
             "raw_accuracy": ([self.raw_accuracy], 1, width),
@@ -129,6 +186,23 @@ class Report(_Record):
             raise ArgumentError(
                 f"expected a SynBench result of schema version {SCHEMA_VERSION}, but {problems}. "
                 f"Read it with the SynBench that wrote it."
+            ) from error
+
+    @classmethod
+    def read(cls, path: Path) -> "Report":
+        """Read the file that ``synbench score --output`` wrote.
+
+        Raises:
+            ArgumentError: there is no such file, or it is no result of this version.
+        """
+        try:
+            return cls.from_dict(json.loads(path.read_text()))
+        except OSError as error:
+            raise ArgumentError(f"cannot read the result {str(path)!r}: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise ArgumentError(
+                f"expected a SynBench result as JSON in {str(path)!r}, got something else ({error}). "
+                f"Write one by synbench score --output."
             ) from error
 
     def to_json(self) -> str:

@@ -1,7 +1,7 @@
 """Representations with their labels, scales and splits: what an encoder leaves for the scoring stations."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,24 @@ class Representations:
         values: n × d, float32, finite.
         labels: n classes, 0 or 1.
         scales: n scales s > 0.
-        test: n flags, whether the image belongs to the test split.
+        test: n flags, whether the image belongs to the test split; the population protocol has no splits.
+        coordinates: n times μ̂ᵀη, where the image's noise lies along the class-mean direction; NaN if not known.
+        draws: n numbers that name the noise: two images with one number are mirrored, the same noise shifted
+            towards either class. −1 if not known, which counts as a draw of its own.
     """
 
     values: Float32[np.ndarray, "n d"]
     labels: Int64[np.ndarray, " n"]
     scales: Float64[np.ndarray, " n"]
     test: Bool[np.ndarray, " n"]
+    coordinates: Float64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0))
+    draws: Int64[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+
+    def __post_init__(self) -> None:
+        if len(self.coordinates) != len(self.values):
+            object.__setattr__(self, "coordinates", np.full(len(self.values), np.nan))
+        if len(self.draws) != len(self.values):
+            object.__setattr__(self, "draws", np.full(len(self.values), -1, dtype=np.int64))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -35,19 +46,34 @@ class Representations:
         """The split of each row, by name."""
         return [SPLITS[int(t)] for t in self.test]
 
+    def select(self, rows: Bool[np.ndarray, " n"]) -> "Representations":
+        """Return the rows that a mask chooses."""
+        columns = (self.values, self.labels, self.scales, self.test, self.coordinates, self.draws)
+        return Representations(*(column[rows] for column in columns))
+
     @classmethod
-    def checked(cls, predictions: Any, references: Any, scales: Any, splits: Any) -> "Representations":
+    def checked(
+        cls,
+        predictions: Any,
+        references: Any,
+        scales: Any,
+        splits: Any = None,
+        coordinates: Any = None,
+        draws: Any = None,
+    ) -> "Representations":
         """Make a batch from anything array-like: NumPy, torch, lists.
 
         Args:
             predictions: (n, d) representations, finite.
             references: n labels, 0 or 1.
             scales: n scales, or one for the whole batch.
-            splits: n times ``"train"`` or ``"test"``, or one for the whole batch.
+            splits: n times ``"train"`` or ``"test"``, or one for the whole batch; needed by the paper protocol.
+            coordinates: n times μ̂ᵀη, as ``MixtureSpec.to_dataset`` gives them, if known.
+            draws: n numbers of the noise, likewise.
 
         Raises:
             RepresentationError: shape, finiteness or labels are not as expected.
-            ArgumentError: scales or splits are missing or not as expected.
+            ArgumentError: scales are missing, or these or splits, coordinates or draws are not as expected.
 
         >>> batch = Representations.checked([[0.5, 1.0]], [1], 0.1, "train")
         >>> batch.values.shape, batch.splits
@@ -78,16 +104,18 @@ class Representations:
                 f"expected labels 0 or 1, the two classes of the mixture, got {', '.join(map(repr, odd))}. "
                 f"Pass the labels of the images as references=."
             )
-        if scales is None or splits is None:
+        if scales is None:
             raise ArgumentError(
-                "the paper protocol needs to know each image's scale and split: pass scales= (numbers, or one "
-                "for the whole batch) and splits= ('train' and 'test', or one for the whole batch)."
+                "each image's scale has to be known: pass scales= (numbers, or one for the whole batch); for the "
+                "paper protocol also splits= ('train' and 'test', or one for the whole batch)."
             )
         return cls(
             values,
             labels.astype(np.int64),
             _row_scales(scales, n),
-            _row_splits(splits, n),
+            np.zeros(n, dtype=bool) if splits is None else _row_splits(splits, n),
+            np.full(n, np.nan) if coordinates is None else _row_numbers("coordinates", coordinates, n),
+            np.full(n, -1) if draws is None else _row_numbers("draws", draws, n).astype(np.int64),
         )
 
 
@@ -99,12 +127,7 @@ def by_scale(batches: Sequence[Representations]) -> Iterator[Representations]:
     Raises:
         RepresentationError: there are no rows, or rows of different width.
     """
-    widths = {b.values.shape[1] for b in batches if len(b)}
-    if len(widths) != 1:
-        came = f"widths {', '.join(map(str, sorted(widths)))}" if widths else "none"
-        raise RepresentationError(
-            f"expected representations of one width d, got {came}. Embed every image with the same encoder."
-        )
+    check_one_width(batches)
     keys = [np.rint(b.scales / SCALE_RESOLUTION).astype(np.int64) for b in batches]
     for key in np.unique(np.concatenate(keys)):
         rows = [k == key for k in keys]
@@ -115,9 +138,23 @@ def by_scale(batches: Sequence[Representations]) -> Iterator[Representations]:
         yield Representations(values, labels, np.full(len(values), round(int(key) * SCALE_RESOLUTION, 6)), test)
 
 
+def check_one_width(batches: Sequence[Representations]) -> None:
+    """Refuse batches of different width, and no rows at all.
+
+    Raises:
+        RepresentationError: there are no rows, or rows of different width.
+    """
+    widths = {b.values.shape[1] for b in batches if len(b)}
+    if len(widths) != 1:
+        came = f"widths {', '.join(map(str, sorted(widths)))}" if widths else "none"
+        raise RepresentationError(
+            f"expected representations of one width d, got {came}. Embed every image with the same encoder."
+        )
+
+
 def concatenate(parts: Iterable[Representations]) -> Representations:
-    """Join batches row after row."""
-    columns = zip(*((p.values, p.labels, p.scales, p.test) for p in parts), strict=True)
+    """Join batches of one width row after row."""
+    columns = zip(*((p.values, p.labels, p.scales, p.test, p.coordinates, p.draws) for p in parts), strict=True)
     return Representations(*(np.concatenate(column) for column in columns))
 
 
@@ -171,6 +208,16 @@ def _row_scales(scales: Any, n: int) -> Float64[np.ndarray, " n"]:
         kinds = {scale_key(s) if np.isfinite(s) else s: s for s in np.unique(rows).tolist()}
         check_scales(list(kinds.values()))
     return rows
+
+
+def _row_numbers(name: str, values: Any, n: int) -> Float64[np.ndarray, " n"]:
+    array = _array(values)
+    if array.dtype.kind not in "fiu" or array.shape != (n,):
+        raise ArgumentError(
+            f"expected {name} as {n} numbers, one an image, got shape {array.shape} of {array.dtype}. Pass the column "
+            f"of the mixture's rows, or leave it out."
+        )
+    return array.astype(np.float64)
 
 
 def _row_splits(splits: Any, n: int) -> Bool[np.ndarray, " n"]:

@@ -1,28 +1,33 @@
 """The way from a model, or from representations, to a report: each station called once, in order."""
 
-import platform
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from . import classifier, curve, paper
-from .embedding import default_batch_size, embed
+from . import paper, population, summary, uncertainty
+from .embedding import default_batch_size, embed, embed_population
 from .encoders import Encoder
-from .errors import EncoderError
+from .errors import ArgumentError, EncoderError
 from .loading import load_encoder
 from .mixture import MixtureSpec
 from .report import Report
-from .representations import Representations
-from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, SAMPLES, Settings, check_integer, make_settings
+from .representations import Representations, check_one_width, concatenate
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, check_integer, make_settings, with_sizes
 
-_PACKAGES = ("synbench", "torch", "transformers", "accelerate", "numpy", "scipy")
+MATERIAL = 0.005
+"""A shift of the headline score below this is not worth another estimate, however small its standard error."""
+
+_MARGIN = 1.1
+"""Images drawn beyond those that a wanted standard error should need."""
+
+_BASELINES = (None, "untrained")
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,47 @@ class Study:
         return MixtureSpec(self.encoder.contract.shape, self.settings.scales, seed=self.settings.seed)
 
     def embed(self, *, share: tuple[int, int] = (0, 1), progress: bool | None = None) -> Iterator[Representations]:
-        """Draw and embed this process's share, one scale after the other; see ``embedding.embed``."""
-        samples = self.settings.samples or SAMPLES
+        """Draw and embed this process's share: scale after scale, or the one pass of the population protocol."""
+        if self.settings.protocol == "population":
+            yield self.more(0, self.settings.images or 0, share=share, progress=progress)
+            return
+        samples = self.settings.samples or 0
         with enough_memory():
             yield from embed(
                 self.encoder, self.spec, samples, batch_size=self.batch_size, share=share, progress=progress
             )
+
+    def more(
+        self, start: int, stop: int, *, share: tuple[int, int] = (0, 1), progress: bool | None = None
+    ) -> Representations:
+        """Draw and embed the images start … stop−1 of the population protocol."""
+        with enough_memory():
+            return embed_population(
+                self.encoder, self.spec, start, stop, batch_size=self.batch_size, share=share, progress=progress
+            )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A report, and what a paired comparison needs beside it.
+
+    Attributes:
+        report: the result.
+        estimate: what it was made of, in the order of the draws; None where there is no such order (the paper
+            protocol, bands of scales, added representations).
+    """
+
+    report: Report
+    estimate: population.Population | None
+
+    def contributions(
+        self, epsilon: float = HEADLINE_EPSILON, threshold: float = HEADLINE_THRESHOLD
+    ) -> Float[np.ndarray, " n"] | None:
+        """Return each draw's part of the error of the score at one ε of the report and any a_t."""
+        if self.estimate is None:
+            return None
+        row = list(dict.fromkeys([HEADLINE_EPSILON, *self.report.epsilons])).index(epsilon)
+        return uncertainty.contributions(self.estimate, threshold, row)
 
 
 def prepare(
@@ -59,7 +99,7 @@ def prepare(
 
     Args:
         model: see ``load_encoder``.
-        settings: what is asked.
+        settings: what is asked; sizes that are left out are filled in.
         batch_size: images a forward pass, a positive integer; by default up to 256, fewer for large images.
         untrained: score the untrained twin, with weights drawn from ``settings.seed``.
         loading: further arguments of ``load_encoder``.
@@ -71,7 +111,7 @@ def prepare(
         check_integer("batch_size", batch_size, least=1, remedy="leave it out for a size that fits most machines")
     with enough_memory():
         encoder = load_encoder(model, untrained=untrained, seed=settings.seed, **loading)
-    return Study(encoder, settings, batch_size or default_batch_size(encoder.contract.shape))
+    return Study(encoder, with_sizes(settings), batch_size or default_batch_size(encoder.contract.shape))
 
 
 @contextmanager
@@ -97,8 +137,11 @@ def enough_memory() -> Iterator[None]:
 def score(
     model: Any,
     *,
-    protocol: str = "paper",
-    samples: int = SAMPLES,
+    protocol: str | None = None,
+    images: int | None = None,
+    target_stderr: float | None = None,
+    max_images: int | None = None,
+    samples: int | None = None,
     scales: Sequence[float] | None = None,
     epsilons: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
@@ -106,6 +149,7 @@ def score(
     as_published: bool = False,
     batch_size: int | None = None,
     untrained: bool = False,
+    baseline: str | None = None,
     progress: bool | None = None,
     **loading: Any,
 ) -> Report:
@@ -114,15 +158,20 @@ def score(
     Args:
         model: a Hub id, a local folder, a ``torch.nn.Module``, or a callable from (n, C, H, W) float32
             tensors to (n, d) arrays.
-        protocol: ``"paper"``.
-        samples: images per scale and split, at least 3.
+        protocol: ``"population"``, by default, or ``"paper"``, also by default where ``samples`` or
+            ``as_published`` is given.
+        images: of the population protocol: images in all, at least 64; default 8192.
+        target_stderr: of the population protocol: draw more until the headline's standard error is at most this.
+        max_images: where to stop on the way there; default 65536.
+        samples: of the paper protocol: images per scale and split, at least 3; default 2048.
         scales: s > 0; the paper's 0.1, 0.2, …, 4.9 by default.
         epsilons: in [0, 1); the paper's 0, 0.2, …, 0.8 by default.
         thresholds: a_t in [0.6, 1); the paper's 0.6, 0.65, …, 0.95, 0.99 by default.
         seed: a non-negative integer; same seed, same number.
-        as_published: reproduce the authors' script.
+        as_published: of the paper protocol: reproduce the authors' script.
         batch_size: images a forward pass.
         untrained: score the untrained twin instead.
+        baseline: ``"untrained"`` scores the untrained twin too, on the same images, and tells the difference.
         progress: show a bar on stderr; by default if stderr is a terminal.
         loading: ``revision``, ``device``, ``dtype``, ``image_size``, ``image_mean``, ``image_std`` and
             ``trust_remote_code``, as ``load_encoder``.
@@ -132,13 +181,18 @@ def score(
         EncoderError: the model cannot be used.
         RepresentationError: its representations cannot be scored.
 
-    >>> report = score("synbench:demo", samples=256, scales=[1.0, 2.0, 3.0])
-    >>> 0 < report.synbench_score < 1
+    >>> report = score("synbench:demo", images=2048)
+    >>> low, high = report.interval
+    >>> low < report.synbench_score < high
     True
     """
     began = time.perf_counter()
+    check_baseline(baseline, untrained)
     settings = make_settings(
         protocol=protocol,
+        images=images,
+        target_stderr=target_stderr,
+        max_images=max_images,
         samples=samples,
         scales=scales,
         epsilons=epsilons,
@@ -147,123 +201,124 @@ def score(
         as_published=as_published,
     )
     study = prepare(model, settings, batch_size=batch_size, untrained=untrained, **loading)
-    return conclude(study.embed(progress=progress), settings, study=study, began=began)
+    twin = None
+    if baseline is not None:
+        twin = prepare(model, settings, batch_size=batch_size, untrained=True, **loading)
+    scored = run(study, progress=progress, began=began)
+    return scored.report if twin is None else beside(scored, run(twin, progress=progress)).report
+
+
+def check_baseline(baseline: str | None, untrained: bool) -> None:
+    """Refuse an unknown baseline, and the twin of a twin.
+
+    Raises:
+        ArgumentError: it is not ``None`` or ``"untrained"``, or ``untrained`` is asked for as well.
+    """
+    if baseline not in _BASELINES:
+        raise ArgumentError(f"baseline must be 'untrained' or None, got {baseline!r}.")
+    if baseline is not None and untrained:
+        raise ArgumentError("baseline='untrained' compares a model with its untrained twin: leave untrained= out.")
+
+
+def run(study: Study, *, progress: bool | None = None, began: float | None = None) -> Scored:
+    """Score a prepared study in this process."""
+    began = time.perf_counter() if began is None else began
+    return conclude(study.embed(progress=progress), study.settings, study=study, began=began, progress=progress)
+
+
+def beside(scored: Scored, twin: Scored) -> Scored:
+    """Return a result with its untrained twin's, compared image by image where both saw the same."""
+    covariance = 0.0
+    one, other = scored.contributions(), twin.contributions()
+    if one is not None and other is not None and len(one) == len(other):
+        covariance = float(one @ other)
+    return replace(scored, report=summary.with_baseline(scored.report, twin.report, covariance))
 
 
 def conclude(
-    by_scale: Iterable[Representations],
+    parts: Iterable[Representations],
     settings: Settings,
     *,
     study: Study | None = None,
     began: float | None = None,
     processes: int = 1,
-) -> Report:
-    """Make the report of representations that come one whole scale at a time.
+    progress: bool | None = None,
+) -> Scored:
+    """Make the report of representations.
 
     Args:
-        by_scale: as ``Study.embed`` or ``representations.by_scale`` yields them.
-        settings: what is asked; its scales are those that were asked for, the report's are those that came.
+        parts: of the paper protocol, one whole scale at a time, as ``Study.embed`` or ``representations.by_scale``
+            yields them; of the population protocol, in any parts, those of a study in the order of its images.
+        settings: what is asked; of the paper protocol, the report's scales are those that came.
         study: where the representations come from, if from a model.
         began: ``time.perf_counter()`` when the work began.
         processes: how many embedded.
+        progress: of what is drawn in addition.
 
     Raises:
-        RepresentationError: they cannot be scored; see ``paper.estimate``.
+        RepresentationError: they cannot be scored; see ``paper.estimate`` and ``population.estimate``.
     """
     began = time.perf_counter() if began is None else began
-    # The headline is always there, whatever grid is asked for.
-    epsilons = list(dict.fromkeys([*settings.epsilons, HEADLINE_EPSILON]))
-    found = paper.estimate(by_scale, epsilons, as_published=settings.as_published)
-    thresholds = [*settings.thresholds, HEADLINE_THRESHOLD]
-    areas = curve.scores(found.accuracy, found.bound, found.scales, thresholds)
-    asked = slice(len(settings.epsilons))
-    raw_accuracy, raw_bound = curve.reference(found.scales)
-    headline = _plain(areas[epsilons.index(HEADLINE_EPSILON), -1])
-    table = _plain(areas[asked, :-1])
-    warnings = list(found.warnings)
-    if headline is None or any(value is None for row in table for value in row):
+    told: dict[str, Any] = {"study": study, "processes": processes}
+    epsilons = summary.asked_epsilons(settings)
+    if settings.protocol == "paper":
+        found = paper.estimate(parts, epsilons, as_published=settings.as_published)
+        report = summary.of_paper(found, settings, **told, seconds=time.perf_counter() - began)
+        return Scored(report, None)
+    batches = [part for part in parts if len(part)]
+    check_one_width(batches)
+    estimated, checked, warnings = _population(concatenate(batches), settings, study, progress)
+    report = summary.of_population(
+        estimated, settings, checked=checked, warnings=warnings, **told, seconds=time.perf_counter() - began
+    )
+    ordered = study is not None and len(estimated.contributions) == 1
+    return Scored(report, estimated if ordered else None)
+
+
+def _population(
+    rows: Representations, settings: Settings, study: Study | None, progress: bool | None
+) -> tuple[population.Population, Any, list[str]]:
+    """Estimate, and draw more where the response is not linear or the standard error not small enough."""
+    epsilons, bands, warnings = summary.asked_epsilons(settings), 1, list[str]()
+    found = population.estimate(rows, settings.scales, epsilons)
+    checked = found.diagnostics
+    while True:
+        stderr = float(uncertainty.population_scores(found, [HEADLINE_THRESHOLD]).stderr[0, 0])
+        if bands == 1 and abs(checked.score_shift) > max(stderr, MATERIAL):
+            bands, wanted = population.BANDS, population.BANDS * len(rows)
+            if study is None and len(rows) < 2 * population.BANDS * found.dimension:
+                warnings.append(_untrusted(checked.score_shift, len(rows)))
+                break
+        elif settings.target_stderr and study and stderr > settings.target_stderr and len(rows) < _most(settings):
+            share = (stderr / settings.target_stderr) ** 2 * _MARGIN
+            wanted = min(math.ceil(len(rows) * share / 4) * 4, _most(settings))
+        else:
+            break
+        if study is not None:
+            rows = concatenate([rows, study.more(len(rows), wanted, progress=progress)])
+        found = population.estimate(rows, settings.scales, epsilons, bands=bands)
+        if bands == 1:
+            checked = found.diagnostics
+    if bands > 1 and not warnings:
         warnings.append(
-            "Some scores are undefined (None): at these scales the best classifier in image space does not exceed "
-            "the threshold accuracy at any point of the curve's grid, so there is no optimum to compare with. "
-            "Add larger scales, or lower the thresholds."
+            f"The encoder does not answer linearly: taking it as linear would move the score by about "
+            f"{abs(checked.score_shift):.3f}. So κ is estimated apart in {len(found.squared)} bands of scales, from "
+            f"{len(rows):,} images in all."
         )
-    bound = _plain(found.bound[asked])
-    if any(value is None for row in bound for value in row):
-        warnings.append("Some bounds are undefined (None): no test image was classified correctly there.")
-    return Report(
-        synbench_score=headline,
-        scores=table,
-        epsilons=list(settings.epsilons),
-        thresholds=list(settings.thresholds),
-        scales=list(found.scales),
-        accuracy=_plain(found.accuracy[asked]),
-        bound=bound,
-        raw_accuracy=_plain(raw_accuracy),
-        raw_bound=_plain(raw_bound),
-        protocol="paper",
-        settings=_record_settings(settings, study, processes),
-        warnings=warnings,
-        seconds=time.perf_counter() - began,
-        images=found.images,
+    if settings.target_stderr and stderr > settings.target_stderr:
+        warnings.append(
+            f"The standard error is {stderr:.2g} after {len(rows):,} images, above the {settings.target_stderr:g} "
+            f"that was asked for. Raise max_images."
+        )
+    return found, checked, warnings
+
+
+def _most(settings: Settings) -> int:
+    return settings.max_images or 0
+
+
+def _untrusted(shift: float, rows: int) -> str:
+    return (
+        f"The encoder does not answer linearly, and {rows:,} rows are too few to estimate κ apart in bands of scales: "
+        f"the score cannot be trusted to better than {abs(shift):.3f}. Add more rows, or let SynBench draw them."
     )
-
-
-def _record_settings(settings: Settings, study: Study | None, processes: int) -> dict[str, Any]:
-    cutoff = (
-        f"absolute {classifier.ABSOLUTE_CUTOFF:g}"
-        if settings.as_published
-        else f"relative {classifier.RELATIVE_CUTOFF:g}"
-    )
-    values: dict[str, Any] = {
-        "as_published": settings.as_published,
-        "eigenvalue_cutoff": cutoff,
-        "processes": processes,
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
-        **dict.fromkeys(
-            (
-                "samples",
-                "seed",
-                "image_shape",
-                "direction",
-                "model",
-                "preprocessing",
-                "precision",
-                "device",
-                "batch_size",
-            )
-        ),
-    }
-    if study is not None:
-        encoder, contract = study.encoder, study.encoder.contract
-        values |= {
-            "samples": settings.samples,
-            "seed": settings.seed,
-            "image_shape": list(contract.shape),
-            "direction": study.spec.direction,
-            "model": asdict(encoder.record),
-            "preprocessing": {
-                "image_mean": list(contract.mean),
-                "image_std": list(contract.std),
-                "channel_order": list(contract.order),
-                "source": contract.source,
-            },
-            "precision": {"dtype": encoder.dtype, "tf32": False, "reason": encoder.dtype_reason},
-            "device": encoder.device,
-            "batch_size": study.batch_size,
-        }
-    return values
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _plain(values: Float[np.ndarray, "..."]) -> Any:
-    """Turn an array into nested lists of Python floats, NaN into None."""
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim == 0:
-        return None if np.isnan(array) else float(array)
-    return [_plain(part) for part in array]

@@ -12,8 +12,11 @@ from .settings import SPLITS, scale_key
 RENDERER_VERSION = 1
 """Counts the changes that alter a pixel or a label; part of every seed."""
 
-LABELS, PIXELS, DIRECTION = 0, 1, 2
+LABELS, PIXELS, DIRECTION, SCALE = 0, 1, 2, 3
 """What a stream is for."""
+
+POPULATION = (len(SPLITS), 0)
+"""The place of the population protocol, whose images have no split, and whose noise does not depend on the scale."""
 
 
 def place(split: str, scale: float) -> tuple[int, int]:

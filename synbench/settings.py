@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .errors import ArgumentError
@@ -20,10 +20,16 @@ THRESHOLDS: tuple[float, ...] = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.9
 SAMPLES = 2048
 """Images per scale and split in the paper."""
 
+IMAGES = 8192
+"""Images of the population protocol, in all."""
+
+MAX_IMAGES = 65_536
+"""Where the population protocol stops drawing on the way to a wanted standard error, unless told otherwise."""
+
 HEADLINE_EPSILON, HEADLINE_THRESHOLD = 0.0, 0.7
 """Where the one-number score is read."""
 
-PROTOCOLS: tuple[str, ...] = ("paper",)
+PROTOCOLS: tuple[str, ...] = ("population", "paper")
 SPLITS: tuple[str, ...] = ("train", "test")
 
 SCALE_RESOLUTION = 1e-6
@@ -46,9 +52,13 @@ class Settings:
     """The checked settings of a study.
 
     Args:
-        protocol: ``"paper"``.
-        samples: images per scale and split, at least 3; ``None`` for representations that were
-            made elsewhere.
+        protocol: ``"population"`` or ``"paper"``.
+        samples: of the paper protocol: images per scale and split, at least 3; ``None`` for representations
+            that were made elsewhere.
+        images: of the population protocol: images in all, at least 64; ``None`` as above.
+        target_stderr: of the population protocol: draw more images until the headline's standard error is at most
+            this, or ``max_images`` are drawn.
+        max_images: where to stop drawing; at least ``images``.
         scales: s > 0, strictly different; in pixel units of the standard deviation; kept in rising order.
         epsilons: 0 ≤ ε < 1, relative to ‖μ‖₂.
         thresholds: 0.6 ≤ a_t < 1, the range of the curve's grid.
@@ -58,12 +68,15 @@ class Settings:
     Raises:
         ArgumentError: a value is outside its range; the message names it.
 
-    >>> Settings(samples=2048).scales[:3]
+    >>> Settings(images=2048).scales[:3]
     (0.1, 0.2, 0.3)
     """
 
-    protocol: str = "paper"
+    protocol: str = "population"
     samples: int | None = None
+    images: int | None = None
+    target_stderr: float | None = None
+    max_images: int | None = None
     scales: Sequence[float] = field(default=SCALES)
     epsilons: Sequence[float] = field(default=EPSILONS)
     thresholds: Sequence[float] = field(default=THRESHOLDS)
@@ -73,10 +86,9 @@ class Settings:
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise ArgumentError(f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}, got {self.protocol!r}.")
-        if self.samples is not None:
-            check_integer("samples", self.samples, least=3, remedy="the paper uses 2048 per scale and split")
-        check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
         check_flag("as_published", self.as_published)
+        self._check_sizes()
+        check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
         object.__setattr__(self, "scales", tuple(sorted(check_scales(self.scales))))
         epsilons = _numbers("epsilons", self.epsilons)
         if bad := [e for e in epsilons if not 0 <= e < 1]:
@@ -97,14 +109,56 @@ class Settings:
         object.__setattr__(self, "epsilons", epsilons)
         object.__setattr__(self, "thresholds", thresholds)
 
+    def _check_sizes(self) -> None:
+        paper = self.protocol == "paper"
+        others = ("images", "target_stderr", "max_images") if paper else ("samples", "as_published")
+        if strange := [name for name in others if getattr(self, name) not in (None, False)]:
+            own = "samples=" if paper else "images="
+            raise ArgumentError(
+                f"{', '.join(strange)} does not belong to protocol={self.protocol!r}, whose size is {own}. "
+                f"Leave it out, or ask for the other protocol."
+            )
+        if self.samples is not None:
+            check_integer("samples", self.samples, least=3, remedy="the paper uses 2048 per scale and split")
+        if self.images is not None:
+            check_integer("images", self.images, least=64, remedy=f"{IMAGES} give an error of about 1 %")
+        if self.target_stderr is not None:
+            (target,) = _numbers("target_stderr", [self.target_stderr])
+            if target <= 0:
+                raise ArgumentError(f"target_stderr must be above 0, got {target:g}; 0.005 is a common wish.")
+            object.__setattr__(self, "target_stderr", target)
+        if self.max_images is not None:
+            if self.target_stderr is None:
+                raise ArgumentError("max_images needs target_stderr=: without one, exactly images= are drawn.")
+            least = max(self.images or 0, 64)
+            check_integer("max_images", self.max_images, least=least, remedy="it cannot be below images=")
+
 
 def make_settings(**asked: Any) -> Settings:
     """Make settings of keyword arguments; ``None`` means the default.
 
+    ``samples`` and ``as_published`` belong to the paper protocol: given without ``protocol``, they ask for it.
+
     Raises:
         ArgumentError: a value is out of range.
     """
-    return Settings(**{name: value for name, value in asked.items() if value is not None})
+    given = {name: value for name, value in asked.items() if value is not None}
+    if "samples" in given or given.get("as_published") is True:
+        given.setdefault("protocol", "paper")
+    return Settings(**given)
+
+
+def with_sizes(settings: Settings) -> Settings:
+    """Fill in how many images a model is to embed: the default of its protocol, and where a wish for precision ends."""
+    if settings.protocol == "paper":
+        return settings if settings.samples is not None else replace(settings, samples=SAMPLES)
+    images = IMAGES if settings.images is None else settings.images
+    if settings.images is None and settings.max_images is not None:
+        images = min(images, settings.max_images)
+    most = settings.max_images
+    if settings.target_stderr is not None and most is None:
+        most = max(MAX_IMAGES, images)
+    return replace(settings, images=images, max_images=most)
 
 
 def check_scales(scales: Sequence[float]) -> tuple[float, ...]:

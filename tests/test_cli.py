@@ -42,6 +42,40 @@ def test_demo_is_scored_without_a_model(run):
     assert err == "", "no bar where stderr is not a terminal"
 
 
+def test_the_population_protocol_prints_kappa_interval_and_meaning(run):
+    code, out, err = run("score", "--images", 512, "--baseline", "untrained")
+    assert code == 0
+    assert "population protocol: 512 images" in out
+    assert re.search(r"synbench_score 0\.\d{4} ± 0\.\d{4}  \(95 % interval 0\.\d{4} to 0\.\d{4}\)", out)
+    assert " κ " in out
+    assert "keep" in out
+    assert "points less." in out.replace("\n", " ")
+    assert max(map(len, out.split("synbench_score")[0].splitlines())) <= 80
+    assert err == ""
+
+
+def test_compare_prints_ranks_and_writes_what_is_asked_for(run, tmp_path):
+    code, saved, _ = run("score", "--images", 512, "--untrained", "--json")
+    twin = tmp_path / "twin.json"
+    twin.write_text(saved)
+    code, out, err = run(
+        "compare", "synbench:demo", twin, "--images", 512,
+        "--output", tmp_path / "both.json", "--plot", tmp_path / "both.png",
+    )  # fmt: skip
+    assert code == 0
+    assert out.index("twin)") < out.rindex("synbench:demo")
+    assert "Encoders that share a letter are not told apart at the 5% level" in out
+    found = json.loads((tmp_path / "both.json").read_text())
+    assert [entry["trained"] for entry in found["entries"]] == [False, True]
+    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
+    assert err.count("wrote") == 2
+    code, out, _ = run("compare", twin, "synbench:demo", "--images", 512, "--csv")
+    assert code == 0
+    assert len(out.splitlines()) == 3
+    code, out, _ = run("compare", twin, "synbench:demo", "--images", 512, "--json")
+    assert [entry["score"] for entry in json.loads(out)["entries"]] == [e["score"] for e in found["entries"]]
+
+
 def test_json_is_all_that_stdout_holds(run):
     code, out, _ = run("score", *FEW, "--json")
     report = Report.from_dict(json.loads(out))
@@ -86,6 +120,11 @@ def test_untrained_twin_is_told_apart(run):
         (["score", "--thresholds", "0.5"], 2, "thresholds must lie in [0.6, 1)"),
         (["score", "--scales", "1,,2"], 2, "expected numbers separated by commas, such as 0.5,1,2, got '1,,2'"),
         (["score", "--samples", "1"], 2, "samples must be an integer of at least 3, got 1"),
+        (["score", "--images", "9"], 2, "images must be an integer of at least 64, got 9"),
+        (["score", "--baseline", "random"], 2, "baseline must be 'untrained' or None, got 'random'"),
+        (["compare", "synbench:demo"], 2, "expected two models or more to compare, got 1"),
+        (["compare", "a", "b", "--json", "--csv"], 2, "choose one"),
+        (["compare", "synbench:demo", "./nowhere"], 3, "nowhere"),
         (["score", "--samples", "many"], 2, "--samples"),
         (["score", "--device", "nonsense"], 2, "device must be one that torch can use here"),
         (
@@ -238,12 +277,12 @@ def test_a_terminal_sees_a_bar_and_can_interrupt_it(tmp_path):
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     output = tmp_path / "result.json"
     process = subprocess.Popen(
-        [sys.executable, "-c", START, "score", "--output", str(output)],
+        [sys.executable, "-c", START, "score", "--images", "1000000", "--output", str(output)],
         stdout=subprocess.DEVNULL, stderr=terminal, cwd=tmp_path,
     )  # fmt: skip
     os.close(terminal)
     seen = b""
-    while not re.search(rb"embedding: +[1-9]\d*%.*img/s.*scale", seen):
+    while not re.search(rb"embedding: +[1-9]\d*%.*img/s", seen):
         seen += os.read(screen, 4096)
     process.send_signal(signal.SIGINT)
     while True:

@@ -22,8 +22,9 @@ from .recipes_parity import CASES, representations
 
 FEW = {"samples": 64, "scales": [1.0, 2.0]}
 KEYS = [
-    "synbench_score", "scores", "epsilons", "thresholds", "scales", "accuracy", "bound", "raw_accuracy", "raw_bound",
-    "protocol", "settings", "warnings", "schema_version", "seconds", "images",
+    "synbench_score", "stderr", "interval", "meaning", "scores", "scores_stderr", "scores_interval", "kappa",
+    "kappa_stderr", "kappa_interval", "epsilons", "thresholds", "scales", "accuracy", "bound", "raw_accuracy",
+    "raw_bound", "protocol", "diagnostics", "baseline", "settings", "warnings", "schema_version", "seconds", "images",
 ]  # fmt: skip
 
 
@@ -58,6 +59,75 @@ def test_a_model_and_its_own_embeddings_give_the_same_result():
     of_core = synbench.score(identity, image_size=4, **FEW).to_dict()
     assert timeless(of_core) == timeless(of_model)
     assert of_core["settings"] == of_model["settings"]
+
+
+def add_population(metric, *, known=True, **how):
+    for batch in metric.mixture(image_size=4, **{"images": 512, **how}).iter(50):
+        flat = batch["pixel_values"].reshape(len(batch["label"]), -1)
+        columns = {"coordinates": batch["coordinate"], "draws": batch["draw"]} if known else {}
+        metric.add_batch(predictions=flat, references=batch["label"], scales=batch["scale"], **columns)
+
+
+def blurred(images):
+    return (images + images.mean(dim=1, keepdim=True)).tanh().flatten(1)
+
+
+def test_population_of_a_model_and_of_its_own_embeddings_are_the_same():
+    metric = load()
+    of_model = metric.compute(model=identity, image_size=4, images=512)
+    add_population(metric)
+    of_rows = metric.compute()
+    assert of_model["protocol"] == of_rows["protocol"] == "population"
+    assert timeless(of_rows) == timeless(of_model)
+    of_core = synbench.score(identity, image_size=4, images=512).to_dict()
+    assert timeless(of_core) == timeless(of_model)
+    assert of_core["settings"] == of_model["settings"]
+
+
+def test_rows_without_splits_coordinates_and_draws_are_scored_with_a_wider_interval():
+    metric = load()
+    add_population(metric)
+    sharp = metric.compute(protocol="population")
+    add_population(metric, known=False)
+    plain = metric.compute()
+    assert plain["protocol"] == "population"
+    assert plain["kappa_stderr"][0] > 3 * sharp["kappa_stderr"][0]
+    assert abs(plain["kappa"][0] - 1) < 4 * plain["kappa_stderr"][0]
+
+
+def test_rows_with_splits_can_be_scored_by_either_protocol_and_rows_without_only_by_one():
+    metric = load()
+    add_mixture(metric, samples=256)
+    assert metric.compute()["protocol"] == "paper"
+    add_mixture(metric, samples=256)
+    of_all = metric.compute(protocol="population")
+    assert of_all["images"] == 1024
+    assert abs(of_all["kappa"][0] - 1) < 4 * of_all["kappa_stderr"][0]
+    add_population(metric)
+    with pytest.raises(ArgumentError, match=r"the paper protocol needs to know each image's split: pass splits="):
+        metric.compute(protocol="paper")
+    assert left_behind(metric) == []
+
+
+def test_mixture_of_either_protocol():
+    metric = load()
+    assert len(metric.mixture(image_size=4)) == 8192
+    assert len(metric.mixture(image_size=4, split="test", scales=[1.0])) == 2048
+    assert len(metric.mixture(image_size=4, protocol="paper", scales=[1.0])) == 4096
+    with pytest.raises(ArgumentError, match=r"split= belongs to protocol='paper'"):
+        metric.mixture(image_size=4, protocol="population", split="test")
+    with pytest.raises(ArgumentError, match=r"samples does not belong to protocol='population'"):
+        metric.mixture(image_size=4, protocol="population", samples=64)
+
+
+def test_baseline_is_scored_beside_the_model():
+    result = load().compute(model="synbench:demo", images=1024, baseline="untrained")
+    twin = load().compute(model="synbench:demo", images=1024, untrained=True)
+    assert result["baseline"]["synbench_score"] == twin["synbench_score"]
+    assert result["baseline"]["difference"] == result["synbench_score"] - twin["synbench_score"]
+    low, high = result["baseline"]["difference_interval"]
+    assert low < result["baseline"]["difference"] < high
+    assert "points less" in result["meaning"]
 
 
 def test_result_is_one_flat_dict_of_plain_values(metric):
@@ -200,7 +270,7 @@ def test_refused_arguments_do_not_lose_what_was_added():
     [
         (
             {},
-            r"nothing to score: pass model=, or predictions= with references=, scales= and splits=, or call add_batch",
+            r"nothing to score: pass model=, or predictions= with references= and scales=, or call add_batch",
         ),
         ({"samples": 5, "device": "cpu"}, r"device, samples need model=: added representations are scored as they are"),
         ({"image_mean": np.zeros(3)}, r"image_mean need model="),
@@ -261,7 +331,9 @@ import evaluate
 rank, rounds = int(sys.argv[1]), int(sys.argv[2])
 metric = evaluate.load("synbench", num_process=2, process_id=rank, experiment_id=sys.argv[3])
 for number in range(rounds):
-    if sys.argv[4] == "model":
+    if sys.argv[4] == "population":
+        result = metric.compute(model=lambda x: x.flatten(1), image_size=4, images=130, seed=number)
+    elif sys.argv[4] == "model":
         result = metric.compute(
             model=lambda x: x.flatten(1), image_size=4, samples=33, scales=[1.0, 2.0], seed=number
         )
@@ -276,7 +348,7 @@ for number in range(rounds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["model", "added"])
+@pytest.mark.parametrize("way", ["model", "added", "population"])
 def test_two_processes_give_the_result_of_one_round_after_round(way, tmp_path):
     processes = [
         subprocess.Popen(
@@ -290,8 +362,9 @@ def test_two_processes_give_the_result_of_one_round_after_round(way, tmp_path):
     assert [json.loads(line) for line in other.splitlines()] == [None] * 3
     for seed, line in enumerate(main.splitlines()):
         result = json.loads(line)
-        alone = synbench.score(identity, image_size=4, samples=33, scales=[1.0, 2.0], seed=seed)
-        assert result["images"] == 132
+        how = {"images": 130} if way == "population" else {"samples": 33, "scales": [1.0, 2.0]}
+        alone = synbench.score(identity, image_size=4, **how, seed=seed)
+        assert result["images"] == alone.images == (130 if way == "population" else 132)
         np.testing.assert_allclose(result["accuracy"], alone.accuracy, rtol=0, atol=1e-12)
         np.testing.assert_allclose(result["bound"], alone.bound, rtol=1e-9)
-        assert result["settings"]["processes"] == (2 if way == "model" else 1)
+        assert result["settings"]["processes"] == (1 if way == "added" else 2)

@@ -97,8 +97,9 @@ def test_bad_representations_are_refused(arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scales": None}, r"needs to know each image's scale and split: pass scales= .* and splits="),
-        ({"splits": None}, r"needs to know each image's scale and split"),
+        ({"scales": None}, r"each image's scale has to be known: pass scales= .* for the paper protocol also splits="),
+        ({"coordinates": [1.0]}, r"expected coordinates as 3 numbers, one an image, got shape \(1,\)"),
+        ({"draws": "0"}, r"expected draws as 3 numbers, one an image, .* of <U1"),
         ({"scales": [1.0]}, r"expected scales as 3 numbers, or one for the whole batch, got shape \(1,\)"),
         ({"scales": "1"}, r"expected scales as 3 numbers, .* of <U1"),
         ({"scales": [1.0, -1.0, 1.0]}, r"scales must lie in \(0, 1000\].*got -1"),

@@ -18,7 +18,7 @@ def identity(images):
 
 def test_the_identity_keeps_everything():
     """Truth 1 of the design: score 1 for every ε and a_t, within what 2048 images a scale allow."""
-    report = score(identity, image_size=(3, 2, 2), seed=0)
+    report = score(identity, image_size=(3, 2, 2), seed=0, protocol="paper")
     scores = np.array(report.scores)
     # 49 scales of 2048 test images: the area averages binomial errors of at most 0.011 over about 40 scales that
     # count (0.002), and 12 dimensions cost a relative κ of 12/4096 at least (0.003 of the area). 99 % needs only
@@ -133,7 +133,7 @@ def test_nan_is_refused_with_its_place():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"protocol": "mine"}, r"protocol must be one of 'paper', got 'mine'"),
+        ({"protocol": "mine"}, r"protocol must be one of 'population', 'paper', got 'mine'"),
         ({"samples": 1}, r"samples must be an integer of at least 3, got 1; the paper uses 2048"),
         ({"samples": 2.5}, r"samples must be an integer of at least 3, got 2\.5"),
         ({"samples": True}, r"samples must be an integer of at least 3, got True"),

@@ -251,3 +251,204 @@ def rows_of_one_scale_stay_together(module):
     low, high = representations.by_scale([first, second])
     assert (low.values.ravel().tolist(), low.labels.tolist(), low.splits) == ([1.0, 3.0], [1, 0], ["train", "test"])
     assert (high.values.ravel().tolist(), high.scales.tolist()) == ([2.0], [0.8])
+
+
+def linear_study(dimension, wanted, images, *, plain, seed, decades=1.5, **how):
+    from .linear import LinearEncoder
+
+    encoder = LinearEncoder(dimension, wanted, decades)
+    return encoder, encoder.represent(seed, images, plain=plain, **how)
+
+
+@truth
+def kappa_of_linear_encoders_is_that_of_the_definition(module):
+    population = module("population")
+    for dimension, wanted, images, plain in [(24, 0.5, 8192, False), (24, 0.5, 8192, True), (240, 0.35, 1024, False)]:
+        rows = [linear_study(dimension, wanted, images, plain=plain, seed=seed) for seed in range(4)]
+        found = [population.estimate(r, [1.0], [0.0, 0.2, 0.4, 0.8]).squared[0] for _, r in rows]
+        off = np.sqrt(np.mean(found, axis=0)) / rows[0][0].kappas[[0, 1, 2, 4]] - 1
+        # The error of κ is about 1/√(2(n − d)), and a little more for the noise of the response; four studies
+        # halve it, and 4 of these standard errors are allowed for.
+        n = images * (1 if plain else 3 / 4)
+        assert np.abs(off).max() < 4 * 1.5 / np.sqrt(2 * (n - dimension)) / 2, (dimension, plain, off)
+
+
+@truth
+def a_small_kappa_is_freed_of_the_noise_of_the_response(module):
+    """κ² = 0.01 in 100 dimensions: the noise of ĝ alone, d/X, would more than double it."""
+    population = module("population")
+    rows = [linear_study(100, 0.1, 1024, plain=True, seed=seed)[1] for seed in range(16)]
+    found = np.mean([population.estimate(r, [1.0], [0.0]).squared[0, 0] for r in rows])
+    # One study is off by 0.0028: 4 standard errors of the mean of 16.
+    assert abs(found - 0.01) < 0.003, found
+
+
+@truth
+def more_dimensions_than_draws_give_a_lower_bound(module):
+    population = module("population")
+    encoder, rows = linear_study(300, 0.5, 256, plain=False, seed=1, decades=3.0)
+    found = population.estimate(rows, [1.0], [0.0, 0.8])
+    assert found.warnings
+    assert "lower bounds" in found.warnings[0]
+    assert 0.1 < found.squared[0, 0] < encoder.kappas[0] ** 2 + 4 * found.stderr[0, 0]
+    # 192 draws, of which less than half are used up: κ to 10 %.
+    assert abs(np.sqrt(found.squared[0, 1]) / encoder.kappas[4] - 1) < 0.4
+
+
+@truth
+def error_of_kappa_is_that_of_the_f_distribution(module):
+    """Independent Gaussian draws, ε = 0: relative variance of κ² is 2/(n − d) + 4/(κ²X) + 2d/(κ²X)², X = Σt²."""
+    population = module("population")
+    for dimension, wanted, images in [(8, 0.5, 4096), (300, 0.5, 1024)]:
+        encoder, rows = linear_study(dimension, wanted, images, plain=True, seed=1)
+        found = population.estimate(rows, [1.0], [0.0])
+        n, x = images - 3, float(np.sum(rows.scales**2))
+        strength = encoder.kappas[0] ** 2 * x
+        expected = np.sqrt((2 + 4 * n / strength + 2 * dimension * n / strength**2) / (n - dimension))
+        relative = found.stderr[0, 0] / encoder.kappas[0] ** 2
+        # Both come from a sample: fourth moments of 700 draws at least are known to 12 %.
+        assert abs(np.log(relative / expected)) < 0.15, (dimension, relative, expected)
+
+
+@truth
+def known_coordinates_and_mirrored_images_leave_only_the_error_of_what_is_left(module):
+    """With both, a linear encoder's response is exact, and the relative error of κ² is (1 − κ²)·√(2/(n − d))."""
+    population = module("population")
+    encoder, rows = linear_study(16, 0.8, 4096, plain=False, seed=2)
+    found = population.estimate(rows, [1.0], [0.0])
+    expected = (1 - encoder.kappas[0] ** 2) * np.sqrt(2 / (3072 - 16))
+    assert abs(np.log(found.stderr[0, 0] / encoder.kappas[0] ** 2 / expected)) < 0.15
+    assert found.most == 1.0
+    assert len(found.noise[0].values) == 3072, "a mirrored pair is one draw"
+
+
+@truth
+def an_encoder_that_holds_the_direction_keeps_all_of_kappa(module):
+    population = module("population")
+    rng = np.random.default_rng(0)
+    own, other = rng.standard_normal(2000), rng.standard_normal((2000, 5))
+    labels, scales = rng.integers(0, 2, 2000), rng.choice([0.5, 4.0], 2000)
+    t = (2 * labels - 1) * scales
+    from synbench.representations import Representations
+
+    values = np.column_stack([own + t, other]).astype(np.float32)
+    rows = Representations(values, labels, scales, np.zeros(2000, bool), own, np.full(2000, -1))
+    found = population.estimate(rows, [1.0], [0.0, 0.4])
+    assert np.abs(found.squared - 1).max() < 2e-3, found.squared
+
+
+@truth
+def projections_of_a_sample_give_the_theory(module):
+    empirical = module("curve").empirical_trade_off
+    quantiles = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
+    for kappa, tilt in [(0.8, 0.0), (1.5, 0.5)]:
+        accuracy, bound = (v[0] for v in empirical(quantiles, np.array([kappa]), np.array([tilt])))
+        widths = np.sqrt([1 + tilt, 1 - tilt])
+        hits = np.mean(stats.norm.cdf(kappa / widths))
+        above = np.mean(
+            [integrate.quad(lambda x, w=w, k=kappa: x * stats.norm.pdf((x - k) / w) / w, 0, 40)[0] for w in widths]
+        )
+        assert abs(accuracy - hits) < 1e-4, (accuracy, hits)
+        assert abs(bound / (above / hits / kappa) - 1) < 1e-3
+    # Noise that leans to one side: class 1 fails below −κ, class 0 above κ.
+    leaning = np.array([-3.0, 1.0, 1.0, 1.0])
+    assert empirical(leaning, np.array([2.0]))[0][0] == (0.75 + 1.0) / 2
+
+
+@truth
+def drifts_are_seen_with_their_sign_and_size(module):
+    population = module("population")
+    _, bent = linear_study(8, 0.6, 16384, plain=False, seed=3, bend=lambda t: t - t**3 / 100)
+    response = population.estimate(bent, [1.0, 4.9], [0.0]).diagnostics.response
+    assert abs(response.change + 0.26) < 0.06 + 4 * response.stderr, response
+    _, wide = linear_study(8, 0.4, 16384, plain=False, seed=3, widen=lambda t: np.sqrt(1 + t**2 / 24))
+    found = population.estimate(wide, [0.1, 4.9], [0.0])
+    spread = found.diagnostics.spread
+    assert abs(spread.change - 0.75) < 0.05 + 4 * spread.stderr, spread
+    assert found.drift[0, 0] > 1 > found.drift[0, 1], "a wider spread at the largest scale keeps less of κ there"
+    _, tilted = linear_study(8, 0.4, 16384, plain=False, seed=3, widen=lambda t: np.sqrt(1 + t / 10))
+    assert abs(population.estimate(tilted, [1.0], [0.0]).noise[0].tilt[0] - 0.1) < 0.02
+
+
+@truth
+def score_and_interval_follow_kappa(module):
+    population, uncertainty = module("population"), module("uncertainty")
+    scales = [k / 10 for k in range(1, 50)]
+    curve, values, errors = module("curve"), [], []
+    for seed in range(24):
+        encoder, rows = linear_study(4, 0.5, 1024, plain=False, seed=seed)
+        found = population.estimate(rows, scales, [0.0])
+        scores = uncertainty.population_scores(found, [0.7])
+        values.append(scores.values[0, 0])
+        errors.append(scores.stderr[0, 0])
+    optimum = curve.gaussian_trade_off(encoder.kappas[0] * np.array(scales)[None])
+    expected = curve.scores(*optimum, scales, [0.7])[0, 0]
+    # 24 studies know the mean to a fifth of an error, and a standard deviation to 15 %.
+    assert abs(np.mean(values) - expected) < np.mean(errors)
+    assert abs(np.log(np.mean(errors) / np.std(values))) < 0.6, (np.mean(errors), np.std(values))
+    width = scores.upper[0, 0] - scores.lower[0, 0]
+    assert abs(width / (2 * 1.96 * scores.stderr[0, 0]) - 1) < 0.2
+    parts = uncertainty.contributions(found, 0.7)
+    assert 0.9 < np.sqrt(parts @ parts) / scores.stderr[0, 0] < 1.0001
+
+
+@truth
+def paper_intervals_are_binomial(module):
+    """Three scales, one of which sits in the middle of the grid: its accuracy's error is the score's."""
+    curve, uncertainty = module("curve"), module("uncertainty")
+    found = curve.TradeOff(
+        (1.0, 2.0, 3.0),
+        np.array([[0.5, 0.8, 1.0]]),
+        np.array([[2.0, 1.5, 1.0]]),
+        600,
+        4,
+        (),
+        np.array([[0.0, 0.02, 0.0]]),
+        np.array([[0.0, 0.0, 0.1]]),
+    )
+    scores = uncertainty.paper_scores(found, [0.6])
+    optimal = curve.curve(*curve.reference([1.0, 2.0, 3.0])).sum() * 3
+    points = 0.02 / (0.4 / 99)
+    expected = np.sqrt((1.5 * points) ** 2 + (99 * 0.1) ** 2) / optimal
+    assert abs(scores.stderr[0, 0] / expected - 1) < 0.02
+    assert abs(scores.upper[0, 0] - scores.lower[0, 0] - 2 * 1.96 * expected) < 0.03 * expected
+    error, spread = module("paper").standard_errors(
+        np.array([[True]] * 80 + [[False]] * 20), np.ones((100, 1)) * 1.5, np.array([1.5]), np.array([0.1])
+    )
+    assert abs(error[0] - np.sqrt(0.8 * 0.2 / 100)) < 0.001
+    assert abs(spread[0] - 0.15) < 1e-12
+
+
+@truth
+def mirrored_images_are_one_noise_shifted_both_ways(module):
+    design, drawing, mixture = (module(name) for name in ("design", "drawing", "mixture"))
+    spec = mixture.MixtureSpec((3, 4, 4), scales=[2.0, 3.0], direction=np.arange(1.0, 49.0), seed=2)
+    made = design.design(spec, 0, 4000)
+    images, coordinates = drawing.draw_population(spec, made)
+    flat, unit = images.numpy().astype(np.float64).reshape(4000, -1), spec.mean_direction()
+    one, other = flat[0::4], flat[1::4]
+    t = (2 * made.labels - 1) * made.scales
+    assert (made.labels[0::4] + made.labels[1::4] == 1).all()
+    np.testing.assert_allclose(one - other, 2 * t[0::4, None] * unit, atol=1e-5)
+    np.testing.assert_allclose(coordinates.numpy(), (flat - 0.5) @ unit - t, atol=1e-5)
+    assert len(np.unique(made.draws)) == 3000
+    # 3000 draws: 4 standard errors.
+    own = coordinates.numpy()[np.unique(made.draws, return_index=True)[1]]
+    assert abs(own.mean()) < 4 / np.sqrt(3000)
+    assert abs(own.var() - 1) < 4 * np.sqrt(2 / 3000)
+    assert abs(np.mean(made.scales) - 2.5) < 4 * 0.5 / np.sqrt(2000)
+    assert abs(np.corrcoef(made.labels, made.scales)[0, 1]) < 4 / np.sqrt(2000)
+
+
+@truth
+def pairs_are_told_apart_by_holms_steps(module):
+    separate = module("comparison").separate
+    found = separate(np.array([0.9, 0.8, 0.7]), np.diag([0.001] * 3))
+    raw = 2 * stats.norm.sf(np.array([0.1, 0.2, 0.1]) / np.sqrt(0.002))
+    np.testing.assert_allclose(found.p_value, raw, rtol=1e-9)
+    np.testing.assert_allclose(found.p_adjusted, [2 * raw[0], 3 * raw[1], 2 * raw[0]], rtol=1e-9)
+    shared = separate(np.array([0.9, 0.8]), np.array([[0.001, 0.0009], [0.0009, 0.001]]))
+    assert abs(shared.stderr[0] - np.sqrt(0.0002)) < 1e-12
+    assert shared.separated.all()
+    assert shared.rank_low.tolist() == [1, 2]
+    assert shared.rank_high.tolist() == [1, 2]

@@ -1,0 +1,96 @@
+"""Scoring several encoders on the same images, and comparing them: the way to a ``Comparison``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from .comparison import Comparison, of_reports
+from .errors import ArgumentError
+from .report import Report
+from .scoring import Scored, beside, check_baseline, prepare, run
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, make_settings
+
+
+def compare(
+    models: Sequence[Any],
+    *,
+    epsilon: float = HEADLINE_EPSILON,
+    threshold: float = HEADLINE_THRESHOLD,
+    level: float = 0.05,
+    allow_mixed: bool = False,
+    baseline: str | None = None,
+    batch_size: int | None = None,
+    progress: bool | None = None,
+    loading: Sequence[dict[str, Any]] | dict[str, Any] | None = None,
+    **asked: Any,
+) -> Comparison:
+    """Score encoders on the same images where they share an input size, and compare their scores.
+
+    Args:
+        models: two or more of what ``score`` takes, or results: a ``Report``, or the path of one as JSON, which is
+            compared as it is, unpaired.
+        epsilon: where the compared score is read; added to ``epsilons``.
+        threshold: likewise.
+        level: probability of separating any two encoders that are equal, over all pairs.
+        allow_mixed: compare results of different protocols, scales or precisions too, with a warning.
+        baseline: ``"untrained"`` scores each encoder's untrained twin as well.
+        batch_size: images a forward pass.
+        progress: show bars on stderr; by default if stderr is a terminal.
+        loading: arguments of ``load_encoder`` for all models, or one dict a model.
+        asked: ``protocol``, ``images``, ``target_stderr``, ``max_images``, ``samples``, ``scales``, ``epsilons``,
+            ``thresholds``, ``seed`` and ``as_published``, as ``score``.
+
+    Raises:
+        ArgumentError: an argument is out of range, or results cannot be compared.
+        EncoderError: a model cannot be used.
+        RepresentationError: its representations cannot be scored.
+
+    >>> found = compare(["synbench:demo", lambda x: x.flatten(1)], images=1024, loading=[{}, {"image_size": 8}])
+    >>> [entry.groups for entry in found.entries]
+    [['a'], ['b']]
+    """
+    models = list(models)
+    if len(models) < 2:
+        raise ArgumentError(f"expected two models or more to compare, got {len(models)}. Use score() for one.")
+    check_baseline(baseline, False)
+    one_each = [loading or {}] * len(models) if loading is None or isinstance(loading, dict) else list(loading)
+    if len(one_each) != len(models):
+        raise ArgumentError(f"loading must be one dict, or one a model ({len(models)}), got {len(one_each)}.")
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = make_settings(**given)
+    grids = {"epsilons": [*settings.epsilons, epsilon], "thresholds": [*settings.thresholds, threshold]}
+    settings = make_settings(**{**given, **{name: list(dict.fromkeys(grid)) for name, grid in grids.items()}})
+    results = [_result(model) for model in models]
+    todo = [(model, how) for model, how, result in zip(models, one_each, results, strict=True) if result is None]
+    for model, how in todo:
+        # A name with a typo is found before the first hour of work; only one model is held at a time.
+        prepare(model, settings, batch_size=batch_size, **how)
+    hidden = len(todo) < 2 or (None if progress is None else not progress)
+    scored: list[Scored] = []
+    with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:
+        for model, how in todo:
+            result = run(prepare(model, settings, batch_size=batch_size, **how), progress=progress)
+            if baseline is not None:
+                twin = prepare(model, settings, batch_size=batch_size, untrained=True, **how)
+                result = beside(result, run(twin, progress=progress))
+            scored.append(result)
+            bar.update()
+    fresh = iter(scored)
+    together = [next(fresh) if result is None else Scored(result, None) for result in results]
+    return of_reports(
+        [s.report for s in together],
+        [s.contributions(epsilon, threshold) for s in together],
+        epsilon=epsilon,
+        threshold=threshold,
+        level=level,
+        allow_mixed=allow_mixed,
+    )
+
+
+def _result(model: Any) -> Report | None:
+    """Return the result that was given in the place of a model, if it is one."""
+    if isinstance(model, (str, Path)) and Path(model).suffix == ".json":
+        return Report.read(Path(model))
+    return model if isinstance(model, Report) else None

@@ -1,0 +1,125 @@
+"""The picture of a comparison: every encoder with its interval, and who ties with whom."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from .comparison import TWIN, Comparison, Entry, names
+from .plots import _GRAY, _INK, _STYLE, check_plot_format
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_LONGEST_NAME = 40
+_MOST_COLUMNS = 10
+_RULE = "#d9d9d9"
+_TRAINED, _UNTRAINED = "encoder with its interval", "untrained twin"
+
+
+def plot_comparison(comparison: Comparison) -> "Figure":
+    """Draw the scores of a comparison with their intervals, best on top, tie groups at the right.
+
+    The axis starts at 0, where nothing of the optimum is left; 1 is marked. Trained encoders are dots and untrained
+    ones hollow diamonds, so the picture reads in black and white.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    count = len(comparison.entries)
+    with rc_context(cast(Any, _STYLE)):
+        figure = Figure(figsize=(7.2, 1.5 + 0.3 * count), layout="constrained")
+        axes = figure.subplots()
+        for y, entry in enumerate(comparison.entries):
+            axes.axhline(y, color=_RULE, linewidth=0.6, zorder=0)
+            _draw_entry(axes, y, entry)
+        axes.axvline(1, color=_GRAY, linewidth=1.0, linestyle=(0, (5, 2)), zorder=1)
+        axes.annotate(
+            "image space", (1, 1), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha="right", va="bottom", color=_GRAY, fontsize=9,
+        )  # fmt: skip
+        right = max(1.0, *(max(e.interval[1], e.score, e.baseline_score or 0) for e in comparison.entries))
+        axes.set(xlim=(0, 1.04 * right), ylim=(count - 0.4, -0.6))
+        axes.spines["left"].set_visible(False)
+        # A name is no formula.
+        labels = [_shortened(name).replace("$", r"\$") for name in names(comparison)]
+        axes.set_yticks(range(count), labels, color=_INK)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(rf"SynBench-Score (ε = {comparison.epsilon:g}, $a_t$ = {comparison.threshold:g})")
+        _write_groups(axes, comparison)
+        handles, told = axes.get_legend_handles_labels()
+        # One mark of each kind; in the order of the alphabet the trained ones are first.
+        legend = dict(sorted(zip(told, handles, strict=True), key=lambda pair: pair[0]))
+        legend[f"same letter: not separated at level {comparison.level:g}"] = Line2D(
+            [], [], linestyle="none", marker=r"$\mathtt{a}$", markersize=5.5, color=_INK, markeredgewidth=0
+        )
+        figure.legend(
+            legend.values(), legend.keys(), loc="outside lower center", ncols=len(legend), frameon=False, fontsize=9,
+            handletextpad=0.3, columnspacing=1.6, labelcolor=_INK,
+        )  # fmt: skip
+    return figure
+
+
+def save_comparison(comparison: Comparison, path: Path) -> None:
+    """Draw a comparison into exactly this file, whole or not at all; the ending tells the format.
+
+    Raises:
+        ArgumentError: the ending is not .png, .svg or .pdf.
+        OutputError: the file cannot be written.
+    """
+    from matplotlib import rc_context
+
+    from .output import replacing
+
+    kind = check_plot_format(path)
+    # No date in the file: the same comparison gives the same bytes.
+    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
+    with replacing(path) as stream, rc_context(cast(Any, _STYLE)):
+        plot_comparison(comparison).savefig(stream, format=kind, dpi=160, metadata=undated)
+
+
+def _draw_entry(axes: "Axes", y: int, entry: Entry) -> None:
+    """Draw one row; the first of each kind names the legend's mark, the others repeat it."""
+    untrained, (low, high) = entry.trained is False, entry.interval
+    axes.hlines(y, low, high, color=_INK, linewidth=1.6, zorder=3)
+    axes.plot([low, high], [y, y], linestyle="none", marker="|", markersize=7, color=_INK, zorder=3)
+    hollow: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": _INK}
+    solid: dict[str, Any] = {"marker": "o", "markersize": 5.5, "markerfacecolor": _INK, "markeredgecolor": _INK}
+    axes.plot(
+        [entry.score], [y], linestyle="none", zorder=4, **(hollow if untrained else solid),
+        label=_UNTRAINED if untrained else _TRAINED,
+    )  # fmt: skip
+    if entry.baseline_score is not None:
+        axes.plot([entry.baseline_score], [y], linestyle="none", zorder=2, **hollow, label=_UNTRAINED)
+
+
+def _write_groups(axes: "Axes", comparison: Comparison) -> None:
+    """Write the letters at the right, a column each, or from – to where there are too many."""
+    letters = list(dict.fromkeys(letter for entry in comparison.entries for letter in entry.groups))
+    for y, entry in enumerate(comparison.entries):
+        if len(letters) <= _MOST_COLUMNS:
+            text = " ".join(letter if letter in entry.groups else " " for letter in letters)
+        else:
+            text = "–".join(dict.fromkeys((entry.groups[0], entry.groups[-1])))
+        axes.annotate(
+            text, (1, y), (10, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            ha="left", va="center_baseline", color=_INK, fontfamily="DejaVu Sans Mono",
+        )  # fmt: skip
+    axes.annotate(
+        "ties", (1, 1), (10, 3), xycoords="axes fraction", textcoords="offset points",
+        ha="left", va="bottom", color=_GRAY, fontsize=9,
+    )  # fmt: skip
+
+
+def _shortened(name: str) -> str:
+    """Return a name of at most 40 signs, the middle left out of a longer one: both ends tell models apart.
+
+    >>> _shortened("organization/" + "a-model-with-a-name-" * 3 + "large")
+    'organization/a-model…l-with-a-name-large'
+    """
+    twin = TWIN if name.endswith(TWIN) else ""
+    model, room = name.removesuffix(twin), _LONGEST_NAME - len(twin)
+    if len(model) <= room:
+        return name
+    tail = (room - 1) // 2
+    return model[: room - 1 - tail] + "…" + model[-tail:] + twin

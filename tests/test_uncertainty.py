@@ -1,0 +1,132 @@
+"""Intervals contain the truth as often as they say, and standard errors are the spread of many studies."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from synbench import curve, paper
+from synbench.population import estimate
+from synbench.representations import Representations
+from synbench.settings import SCALES
+from synbench.uncertainty import QUANTILE, contributions, kappa_interval, paper_scores, population_scores
+
+from .linear import LinearEncoder
+from .test_population import true_scores
+
+EPSILONS = [0.0, 0.4]
+
+
+def coverage_bounds(studies, level=0.95, errors=3.5):
+    """Return what a share of hits may be: 93 to 97 %, widened by the binomial error of so many studies."""
+    spread = errors * np.sqrt(level * (1 - level) / studies)
+    return 0.93 - spread, min(0.97 + spread, 1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [0.12, 0.42, 0.8], ids=["near 0", "middle", "high"])
+def test_population_intervals_contain_the_truth(wanted):
+    studies, encoder = 150, LinearEncoder(32, wanted)
+    truth = true_scores(encoder.kappas[[0, 2]], [0.6, 0.7])
+    kappas = encoder.kappas[[0, 2]]
+    hits, kappa_hits, values, stderr = [], [], [], []
+    for seed in range(studies):
+        found = estimate(encoder.represent(seed, 1536), SCALES, EPSILONS)
+        scores = population_scores(found, [0.6, 0.7])
+        hits.append((scores.lower <= truth) & (truth <= scores.upper))
+        low, high = kappa_interval(found.squared[0], found.stderr[0], found.most)
+        kappa_hits.append((low <= kappas) & (kappas <= high))
+        values.append(scores.values)
+        stderr.append(scores.stderr)
+    least, most = coverage_bounds(studies)
+    for share in (np.mean(hits, axis=0), np.mean(kappa_hits, axis=0)):
+        # A score of exactly 0, which every study sees, is covered always.
+        assert (share >= least).all(), share
+    assert (np.mean(kappa_hits, axis=0) <= most).all()
+    spread = np.std(values, axis=0)
+    seen = spread > 0.004
+    # A standard deviation from 150 studies is known to 6 %: 4 of these, and a tenth for the curvature near 0.
+    ratio = np.sqrt(np.mean(np.square(stderr), axis=0))[seen] / spread[seen]
+    assert (np.abs(np.log(ratio)) < 0.35).all(), ratio
+
+
+@pytest.mark.slow
+def test_paper_intervals_contain_the_expectation_of_the_protocol():
+    scales, n, studies = [0.5, 1.0, 1.5, 2.0, 2.5, 3.0], 256, 200
+    values, lower, upper, stderr = [], [], [], []
+    for seed in range(studies):
+        found = paper_scores(paper.estimate(paper_study(seed, scales, n), EPSILONS), [0.6, 0.7])
+        values.append(found.values), lower.append(found.lower), upper.append(found.upper), stderr.append(found.stderr)
+    truth = np.mean(values, axis=0)
+    share = ((np.array(lower) <= truth) & (truth <= np.array(upper))).mean(axis=0)
+    least, _ = coverage_bounds(studies)
+    assert (share >= least).all(), share
+    ratio = np.mean(stderr, axis=0) / np.std(values, axis=0)
+    assert (np.abs(np.log(ratio)) < 0.3).all(), ratio
+
+
+def paper_study(seed, scales, n):
+    rng = np.random.default_rng([9, seed])
+    direction = np.array([0.5, 0.3, 0.2, 0.1])
+    for scale in scales:
+        labels = np.arange(2 * n) % 2
+        values = rng.standard_normal((2 * n, 4)) + np.outer((2 * labels - 1) * scale, direction)
+        yield Representations(values.astype(np.float32), labels, np.full(2 * n, scale), np.repeat([False, True], n))
+
+
+def test_interval_does_not_shrink_with_anything_but_images():
+    encoder = LinearEncoder(16, 0.4)
+    few, many = (estimate(encoder.represent(1, n), SCALES, EPSILONS) for n in (2048, 8192))
+    ratio = population_scores(few, [0.7]).stderr / population_scores(many, [0.7]).stderr
+    assert (np.abs(np.log(ratio / 2)) < 0.25).all()
+    assert (np.abs(np.log(few.stderr / many.stderr / 2)) < 0.25).all()
+
+
+def test_contributions_add_up_to_the_variance():
+    found = estimate(LinearEncoder(16, 0.5).represent(1, 4096), SCALES, EPSILONS)
+    for row in (0, 1):
+        parts = contributions(found, 0.7, row)
+        stderr = population_scores(found, [0.7]).stderr[row, 0]
+        assert len(parts) == 3072
+        # What is not by draw is the step of the grid and the noise of ĝ squared.
+        assert 0.97 < np.sqrt(parts @ parts) / stderr <= 1 + 1e-9
+
+
+def test_pairing_takes_away_what_two_encoders_share():
+    """The same draws through an encoder and through it with a little noise more: the difference is known far better."""
+    encoder = LinearEncoder(16, 0.5)
+    differences, predicted, alone = [], [], []
+    for seed in range(40):
+        rows = encoder.represent(seed, 1024)
+        noise = 0.2 * np.random.default_rng([3, seed]).standard_normal((rows.draws.max() + 1, 16))[rows.draws]
+        noisy = Representations(
+            (rows.values + noise @ encoder.root.T).astype(np.float32),
+            rows.labels, rows.scales, rows.test, rows.coordinates, rows.draws,
+        )  # fmt: skip
+        one, other = (estimate(r, SCALES, [0.0]) for r in (rows, noisy))
+        scores = [population_scores(found, [0.7]).values[0, 0] for found in (one, other)]
+        c, d = contributions(one, 0.7), contributions(other, 0.7)
+        differences.append(scores[0] - scores[1])
+        predicted.append(np.sqrt(np.sum((c - d) ** 2)))
+        alone.append(np.sqrt(c @ c + d @ d))
+    ratio = np.sqrt(np.mean(np.square(predicted))) / np.std(differences)
+    # 40 studies know a standard deviation to 11 %: 3.5 of these.
+    assert abs(np.log(ratio)) < 0.45, ratio
+    assert np.mean(alone) > 2 * np.mean(predicted)
+
+
+def test_kappa_interval_stays_in_its_range():
+    low, high = kappa_interval(np.array([-0.1, 0.01, 0.99]), np.array([0.01, 0.1, 0.1]), most=1.0)
+    assert low[0] == high[0] == 0
+    assert low[1] == 0
+    assert high[2] == 1
+
+
+def test_a_standard_error_is_never_zero_for_a_perfect_accuracy():
+    correct = np.ones((100, 1), bool)
+    error, _ = paper.standard_errors(correct, np.ones((100, 1)), np.ones(1), np.zeros(1))
+    assert 0 < error[0] < 0.02
+
+
+def test_level_is_95_percent():
+    assert pytest.approx(stats.norm.cdf(QUANTILE) - stats.norm.cdf(-QUANTILE)) == 0.95
+    assert curve.GRID[1] - curve.GRID[0] == pytest.approx(0.4 / 99)
