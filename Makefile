@@ -1,5 +1,5 @@
 # Two commands do all the set-up on a fresh machine with Python 3.11 or newer and make:
-#   make demo   score the encoder that comes with SynBench, print the table, draw the plot
+#   make demo   score the encoder that comes with SynBench beside its untrained twin, draw the plot
 #   make test   lint, types, and all tests
 PYTHON ?= python3
 VENV := .venv
@@ -11,7 +11,7 @@ LOWEST := .venv-lowest
 .PHONY: demo test lint quick lowest clean
 
 demo: $(INSTALLED)
-	$(VENV)/bin/synbench score --plot synbench-demo.png
+	$(VENV)/bin/synbench score --baseline untrained --plot synbench-demo.png
 
 test: lint
 	$(RUN) pytest -n 2 --dist worksteal --cov

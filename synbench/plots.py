@@ -106,9 +106,13 @@ def check_plot_format(path: Path) -> str:
 
 
 def _caption(report: Report, row: int) -> str:
-    if 0.7 not in report.thresholds:
-        score = report.synbench_score if report.epsilons[row] == 0 else None
-    else:
-        score = report.scores[row][report.thresholds.index(0.7)]
+    score = interval = None
+    if report.epsilons[row] == 0:
+        score, interval = report.synbench_score, report.interval
+    elif 0.7 in report.thresholds:
+        column = report.thresholds.index(0.7)
+        score, interval = report.scores[row][column], report.scores_interval[row][column]
     told = "undefined" if score is None else f"{score:.3f}"
+    if interval is not None:
+        told += f" [{interval[0]:.3f}, {interval[1]:.3f}]"
     return f"score {told}  (ε = {report.epsilons[row]:g}, $a_t$ = 0.7)"

@@ -10,8 +10,8 @@ from synbench.representations import Representations, by_scale
 Z, Y = np.arange(6.0).reshape(3, 2), np.array([0, 1, 1])
 
 
-def checked(predictions=Z, references=Y, scales=1.0, splits="train"):
-    return Representations.checked(predictions, references, scales, splits)
+def checked(predictions=Z, references=Y, scales=1.0, splits="train", **known):
+    return Representations.checked(predictions, references, scales, splits, **known)
 
 
 @pytest.mark.parametrize(
