@@ -49,6 +49,12 @@ def score_():
 
 
 @measures
+def kappa():
+    one, many = (score(DEMO, images=256, batch_size=size).kappa for size in (1, 64))
+    return np.abs(np.array(one) / np.array(many) - 1).max()
+
+
+@measures
 def moments():
     values, labels = gaussian_problem(0, n=40, d=2, offset=1000.0)
     found = classifier.moments(values, labels).covariance
