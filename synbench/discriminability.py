@@ -10,9 +10,9 @@ the larger ridge ρ = r / u on C, with u = 1 − tr Ĉ(Ĉ + rI)⁻¹/n, and
 
     n₁(ρ) ≈ u·[ĝᵀ(Ĉ + rI)⁻¹ĝ − tr (Ĉ + rI)⁻¹Ω]
 
-to order 1/n whatever d/n; for Gaussian noise and r = 0 this is the unbiased estimate. Where the noise along the
-class-mean direction is known, x = t + μ̂ᵀη takes the place of t: C = C⊥ + ggᵀ with C⊥ the covariance of what is left,
-n₁ = n⊥/(1 + n⊥), and the known part adds no error.
+to order 1/n whatever d/n; for Gaussian noise and r = 0 the unbiased estimate has (n − d − 1)/n for u. Where the noise
+along the class-mean direction is known, x = t + μ̂ᵀη takes the place of t: C = C⊥ + ggᵀ with C⊥ the covariance of what is
+left, n₁ = n⊥/(1 + n⊥), and the known part adds no error.
 
 The deterministic equivalent is that of Hastie, Montanari, Rosset and Tibshirani (Annals of Statistics 50, 2022) and
 of Bai and Silverstein; its use here is ours. See docs/population.md.
@@ -31,11 +31,12 @@ from .errors import RepresentationError
 
 MOST_FREEDOM = 0.9
 """The largest share of the residuals' degrees of freedom that a classifier may use up. Beyond it, which needs more
-dimensions than 0.9 n, the ridge is raised to this, and κ is a lower bound."""
+dimensions than 0.9 n, the ridge is raised to this: κ is then that of a classifier that is held back, and not sure."""
 
 _FLOOR = 1e-12
 _STEP = 1e-4
 _ROUNDING = 1e-12
+_CERTAIN = 10.0
 _GRID, _HALVINGS = 256, 50
 
 
@@ -110,7 +111,7 @@ class Kappa:
         squared: estimates of κ_ε²; noise can take them below 0.
         contributions: each draw's part of the error: its variance is the sum of their squares.
         stderr: of ``squared``; with the part that no single draw can answer for.
-        limited: where ``MOST_FREEDOM`` raised the ridge, so that κ is a lower bound.
+        limited: where ``MOST_FREEDOM`` raised the ridge.
         directions: w_ε.
     """
 
@@ -161,8 +162,9 @@ def fit(seen: Observations) -> Fit:
     noise = share**2 * mirror_noise * p / max(p - 1, 1)
     if informed:
         noise += (1 - share) ** 2 * np.maximum(eigenvalues, 0) / information
-    # Kept where there is spread or response: a representation that holds x exactly leaves no spread along ĝ.
-    total = eigenvalues + seen.known * response**2
+    # A representation that holds x exactly leaves no spread along ĝ, and that direction is kept. A coordinate that
+    # fires once in a thousand images has no spread and a response either, but one that is all noise.
+    total = eigenvalues + seen.known * response**2 * (response**2 > _CERTAIN**2 * noise)
     largest = float(total.max())
     if largest <= (_ROUNDING * float(np.abs(seen.values).max())) ** 2:
         raise RepresentationError(

@@ -203,7 +203,7 @@ def _warnings(dimension: int, freedom: int, limited: Sequence[float]) -> tuple[s
         return (
             f"The representation has {dimension} dimensions, too many for {freedom} independent draws: at ε = "
             f"{', '.join(f'{e:g}' for e in limited)} the classifier may use up {MOST_FREEDOM:.0%} of them only, and "
-            f"κ and the scores there are lower bounds. Raise images to {_enough(dimension)} or more.",
+            f"κ and the scores there are not reliable. Raise images to {_enough(dimension)} or more.",
         )
     if freedom - dimension < _NARROW * freedom:
         return (

@@ -284,12 +284,12 @@ def a_small_kappa_is_freed_of_the_noise_of_the_response(module):
 
 
 @truth
-def more_dimensions_than_draws_give_a_lower_bound(module):
+def more_dimensions_than_draws_hold_the_classifier_back(module):
     population = module("population")
     encoder, rows = linear_study(300, 0.5, 256, plain=False, seed=1, decades=3.0)
     found = population.estimate(rows, [1.0], [0.0, 0.8])
     assert found.warnings
-    assert "lower bounds" in found.warnings[0]
+    assert "not reliable" in found.warnings[0]
     assert 0.1 < found.squared[0, 0] < encoder.kappas[0] ** 2 + 4 * found.stderr[0, 0]
     # 192 draws, of which less than half are used up: κ to 10 %.
     assert abs(np.sqrt(found.squared[0, 1]) / encoder.kappas[4] - 1) < 0.4
