@@ -11,8 +11,8 @@ the larger ridge ρ = r / u on C, with u = 1 − tr Ĉ(Ĉ + rI)⁻¹/n, and
     n₁(ρ) ≈ u·[ĝᵀ(Ĉ + rI)⁻¹ĝ − tr (Ĉ + rI)⁻¹Ω]
 
 to order 1/n whatever d/n; for Gaussian noise and r = 0 the unbiased estimate has (n − d − 1)/n for u. Where the noise
-along the class-mean direction is known, x = t + μ̂ᵀη takes the place of t: C = C⊥ + ggᵀ with C⊥ the covariance of what is
-left, n₁ = n⊥/(1 + n⊥), and the known part adds no error.
+along the class-mean direction is known, x = t + μ̂ᵀη takes the place of t: C = C⊥ + ggᵀ with C⊥ the covariance of what
+is left, n₁ = n⊥/(1 + n⊥), and the known part adds no error.
 
 The deterministic equivalent is that of Hastie, Montanari, Rosset and Tibshirani (Annals of Statistics 50, 2022) and
 of Bai and Silverstein; its use here is ours. See docs/population.md.
