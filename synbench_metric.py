@@ -69,7 +69,8 @@ With representations, here or by `add_batch` before:
     scales: n scales, or one for the whole batch.
     splits: n times "train" or "test", or one for the whole batch; needed by the paper protocol, and asks for it.
     coordinates, draws: n numbers each, the columns `coordinate` and `draw` of the population protocol's images; with
-        them the estimate is sharper. `evaluate.combine` does not pass them on.
+        them the estimate is sharper, and without draws the mirrored images of `mixture()` count as independent, which
+        they are not. `evaluate.combine` does not pass them on: use the paper protocol's images there.
 
 With both:
     epsilons (list of `float`): robustness levels in [0, 1), relative to the norm of half the difference of the class
@@ -388,7 +389,13 @@ def _beside(scored: Scored, studies: list[Study]) -> Report:
 
 def _settings_of_rows(asked: dict[str, Any], splits: pa.ChunkedArray) -> Settings:
     """Return the settings for rows that were added: the paper protocol where each has a split."""
-    divided = "" not in splits.unique().to_pylist()
+    found = splits.unique().to_pylist()
+    divided = "" not in found
+    if not divided and len(found) > 1 and asked["protocol"] is None:
+        raise ArgumentError(
+            "some rows have a split and some have none: pass splits= with every batch, or with none, or say which "
+            "protocol= is meant."
+        )
     if asked["protocol"] is None and divided:
         asked = {**asked, "protocol": "paper"}
     settings = make_settings(**asked)

@@ -51,7 +51,11 @@ def compare(
     >>> [entry.groups for entry in found.entries]
     [['a'], ['b']]
     """
+    if isinstance(models, (str, Path)):
+        raise ArgumentError(f"expected two models or more to compare, got {models!r}. Put them in a list.")
     models = list(models)
+    if not (isinstance(level, (int, float)) and 0 < level < 1):
+        raise ArgumentError(f"level must lie in (0, 1), got {level!r}. Use 0.05 for 95 % intervals.")
     if len(models) < 2:
         raise ArgumentError(f"expected two models or more to compare, got {len(models)}. Use score() for one.")
     check_baseline(baseline, False)
@@ -67,6 +71,15 @@ def compare(
     for model, how in todo:
         # A name with a typo is found before the first hour of work; only one model is held at a time.
         prepare(model, settings, batch_size=batch_size, **how)
+        if baseline is not None:
+            prepare(model, settings, batch_size=batch_size, untrained=True, **how)
+    others = [result.protocol for result in results if result is not None and result.protocol != settings.protocol]
+    if todo and others and not allow_mixed:
+        raise ArgumentError(
+            f"expected results of the {settings.protocol} protocol, by which the models would be scored, got one of "
+            f"the {others[0]} protocol. Ask for protocol={others[0]!r}, or compare them all the same with "
+            f"allow_mixed=True."
+        )
     hidden = len(todo) < 2 or (None if progress is None else not progress)
     scored: list[Scored] = []
     with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:

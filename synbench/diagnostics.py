@@ -20,9 +20,13 @@ SIGNIFICANT = 3.0
 _MOST_TILT = 0.9
 
 
+LARGE = 0.05
+"""A response to a draw's own coordinate that is off by less does no harm."""
+
+
 @dataclass(frozen=True)
 class Drift:
-    """A relative change from the smallest scale to the largest, and its standard error."""
+    """A change from the smallest scale to the largest, relative where nothing else is said, and its standard error."""
 
     change: float
     stderr: float
@@ -56,9 +60,12 @@ class Diagnostics:
         spread: change of vᵀC(s)v.
         midpoint: movement of the midpoint vᵀm(s), in standard deviations; it does no harm, as each scale is judged
             by its own midpoint.
+        coordinate: how far the response to the draws' own coordinates differs from that to ±s, relative; None where
+            they are not known. Saturating encoders and wrong coordinates show here.
         skewness: of the projections vᵀz around their class mean; 0 for Gaussian ones.
         excess_kurtosis: likewise.
-        score_shift: how far the headline score would move with the significant drifts of response and spread.
+        score_shift: how far the headline score would move with the significant drifts of response and spread: the
+            sum of the two sizes, so that they cannot hide each other.
         gaussian_gap: how far it lies from that of Gaussian projections.
         factor: what the significant drifts do to κ_ε(s), by ε and scale.
     """
@@ -66,11 +73,18 @@ class Diagnostics:
     response: Drift | None
     spread: Drift | None
     midpoint: Drift | None
+    coordinate: Drift | None
     skewness: float
     excess_kurtosis: float
     score_shift: float
     gaussian_gap: float
     factor: Float[np.ndarray, "e s"]
+
+    @property
+    def bent(self) -> bool:
+        """Whether the response changes with the scale by more than a tenth, or from the class means to a coordinate."""
+        limits = ((self.response, 2 * LARGE), (self.coordinate, LARGE))
+        return any(drift is not None and drift.significant and abs(drift.change) > most for drift, most in limits)
 
 
 def diagnose(seen: Observations, fitted: Fit, found: Kappa, noise: Noise, scales: Sequence[float]) -> Diagnostics:
@@ -92,16 +106,20 @@ def diagnose(seen: Observations, fitted: Fit, found: Kappa, noise: Noise, scales
     factor = np.stack([_factor(seen, response, spread, grid) for response, spread, _ in drifts])
     kappa = grid * float(np.sqrt(max(found.squared[0], 0.0)))
     values, tilt = noise.values[:, 0], at_scales(noise.tilt, scales)[0]
-    score, moved = (_score(*curve.empirical_trade_off(values, k, tilt), grid) for k in (kappa, kappa * factor[0]))
-    gaussian = _score(*curve.gaussian_trade_off(np.maximum(kappa, np.finfo(float).tiny)), grid)
     response, spread, midpoint = drifts[0]
+    score, *moved = (
+        _score(*curve.empirical_trade_off(values, kappa * by, tilt), grid)
+        for by in (np.ones_like(grid), _factor(seen, response, None, grid), _factor(seen, None, spread, grid))
+    )
+    gaussian = _score(*curve.gaussian_trade_off(np.maximum(kappa, np.finfo(float).tiny)), grid)
     return Diagnostics(
         response,
         spread,
         midpoint,
+        _coordinate_drift(seen, found.directions[:, 0]),
         skewness=float(np.mean(values**3)),
         excess_kurtosis=float(np.mean(values**4) - 3),
-        score_shift=moved - score,
+        score_shift=sum(abs(other - score) for other in moved),
         gaussian_gap=score - gaussian,
         factor=factor,
     )
@@ -175,6 +193,19 @@ def _response_drift(seen: Observations, v: Float[np.ndarray, " d"], reach: float
         return None
     beta, error = _regress(columns, seen.values @ v)
     return Drift(float(beta[3] * reach), float(error[3] * reach))
+
+
+def _coordinate_drift(seen: Observations, direction: Float[np.ndarray, " d"]) -> Drift | None:
+    """Return how far the slope over the draws' own coordinates is from that over ±s: both are wᵀg."""
+    if not seen.known or len(seen.values) <= 8:
+        return None
+    own = np.stack([np.ones_like(seen.scales), seen.coordinates, seen.shifts - seen.coordinates], axis=1)
+    beta, error = _regress(own, seen.values @ direction)
+    scales = seen.scales[seen.mirrored]
+    paired = float(scales @ (seen.differences @ direction)) / float(scales @ scales) if len(scales) else beta[2]
+    if not paired:
+        return None
+    return Drift(float(beta[1] / paired - 1), float(np.abs(error[1] / paired)))
 
 
 def _slope_drift(

@@ -150,7 +150,8 @@ def fit(seen: Observations) -> Fit:
     # Of mirrored images both count, half each: the spread of their mean, and that of their half difference.
     mirror = _mirror_slope(seen)
     half = blas.dsyrk(1.0, residuals.T, lower=1)
-    half = blas.dsyrk(1.0, mirror[1].T, beta=1.0, c=half, lower=1) if len(mirror[1]) else half
+    if len(mirror[1]):
+        half = blas.dsyrk(1.0, mirror[1].T, beta=1.0, c=half, lower=1, overwrite_c=1)
     covariance = (np.tril(half) + np.tril(half, -1).T) / freedom
     eigenvalues, vectors = linalg.eigh(covariance, check_finite=False, overwrite_a=True)
     by_slope = slope @ vectors
@@ -209,6 +210,9 @@ def _share_of_mirror(
     """Return the weight of the mirrored images in ĝ: inverse variances along a lightly shrunken classifier."""
     if not len(mirror[1]) or not information:
         return float(len(mirror[1]) > 0)
+    if not response.any():
+        # Mirrored images that all stay silent tell nothing of how certain that is.
+        return 0.0
     spread = np.maximum(eigenvalues, 0)
     direction = response / (spread + 0.05 * spread.mean() + np.finfo(float).tiny)
     of_mirror = float(np.sum((mirror[2] * (mirror[1] @ (vectors @ direction))) ** 2))
@@ -336,8 +340,13 @@ def _contributions(fitted: Fit, ridge: float, epsilon: float) -> Float[np.ndarra
     if epsilon and ridge:
         low, high = _functions(fitted, squares, near[[0, 2]])[0]
         n3 = (before - after) / (high - low) / 2
-        moved = (2 * epsilon**2 * linear[:, 2] - rho**2 * change2) / (2 * rho * n2 - 2 * rho**2 * n3)
+        turn = 2 * rho * n2 - 2 * rho**2 * n3
+        moved = (2 * epsilon**2 * linear[:, 2] - rho**2 * change2) / (turn or np.inf)
     whole1, whole2 = change1 - n2 * moved, change2 - 2 * n3 * moved
     rest = n1 - rho * n2
+    if ridge and (n1 <= 0 or rest <= 0 or not np.isfinite(moved).all()):
+        return np.zeros_like(change1)
+    if not ridge:
+        return np.asarray(whole1)
     change: np.ndarray = 2 * n1 / rest * whole1 - (n1 / rest) ** 2 * (whole1 - moved * n2 - rho * whole2)
-    return change if ridge else np.asarray(whole1)
+    return change

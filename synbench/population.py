@@ -10,10 +10,10 @@ The paper protocol estimates the same quantity with a bias that grows with d/n; 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from . import curve
 from .diagnostics import Diagnostics, Noise, at_scales, diagnose, projections
@@ -24,6 +24,7 @@ from .representations import Representations
 BANDS = 5
 """Bands of scales where one linear response does not do."""
 
+_FEWER = 3
 _NARROW = 0.25
 
 
@@ -37,11 +38,12 @@ class Population:
         stderr: their standard errors.
         contributions: by band, each draw's part of the error of ``squared``.
         weights: how κ(s)/s at each scale is made of the bands.
-        drift: by what factor κ(s) departs from a linear response at every scale, as far as that is significant; it
-            widens intervals, and is not applied.
+        drift: by what factor κ(s) would be another at every scale: with the significant drifts from a linear
+            response; in bands, with fewer of them. It widens intervals, and is not applied.
         most: the largest κ there can be: 1 where the draws' own coordinates are known.
         diagnostics: what a linear response with Gaussian projections leaves out.
         noise: of each band, the projections of its draws around their class mean.
+        limited: at which ε there were too few draws for the dimensions: κ is not reliable, and has no interval.
         images: rows that were used.
         dimension: d.
         warnings: what to know.
@@ -56,6 +58,7 @@ class Population:
     most: float
     diagnostics: Diagnostics
     noise: tuple[Noise, ...]
+    limited: Bool[np.ndarray, " e"]
     images: int
     dimension: int
     warnings: tuple[str, ...] = field(default=())
@@ -119,31 +122,47 @@ def estimate(
     """
     parts, centres = _bands(rows, bands)
     found, noise, diagnostics, freedom = [], [], None, len(rows)
+    # At one scale nothing tells whether the response there is that to a draw's own coordinate.
+    known = bands == 1 and np.ptp(rows.scales) > 0
     for part in parts:
-        seen = observations(part, coordinates=bands == 1)
+        seen = observations(part, coordinates=known)
         fitted = fit(seen)
         found.append(kappa(fitted, epsilons))
         noise.append(projections(seen, fitted, found[-1]))
         diagnostics = diagnostics or diagnose(seen, fitted, found[-1], noise[-1], scales)
         freedom = min(freedom, fitted.freedom)
     assert diagnostics is not None
-    known = bands == 1 and bool(np.isfinite(rows.coordinates).all())
     grid = np.asarray(scales, dtype=np.float64)
-    limited = [e for e, held in zip(epsilons, np.any([k.limited for k in found], axis=0), strict=True) if held]
-    return Population(
+    limited = np.any([k.limited for k in found], axis=0)
+    made = Population(
         scales=tuple(grid.tolist()),
         squared=np.stack([k.squared for k in found]),
         stderr=np.stack([k.stderr for k in found]),
         contributions=tuple(k.contributions for k in found),
-        drift=diagnostics.factor if bands == 1 else np.ones_like(diagnostics.factor),
+        drift=diagnostics.factor,
         weights=np.stack([np.interp(grid, centres, unit) for unit in np.eye(len(centres))], axis=1),
-        most=1.0 if known else np.inf,
+        most=1.0 if known and bool(np.isfinite(rows.coordinates).all()) else np.inf,
         diagnostics=diagnostics,
         noise=tuple(noise),
+        limited=limited,
         images=len(rows),
         dimension=rows.values.shape[1],
-        warnings=_warnings(rows.values.shape[1], freedom, limited),
+        warnings=_warnings(
+            rows.values.shape[1], freedom, [e for e, held in zip(epsilons, limited, strict=True) if held]
+        ),
     )
+    if not (np.isfinite(made.squared).all() and np.isfinite(made.stderr).all()):
+        raise RepresentationError(
+            "expected representations that answer to the class means in some way, but κ cannot be computed from these. "
+            "Look for coordinates that are nearly always constant, and add more images."
+        )
+    if bands == 1:
+        return made
+    # What the number of bands does to κ(s) is an error that no number of images takes away.
+    coarse = estimate(rows, scales, epsilons, bands=1 if len(parts) < _FEWER else _FEWER) if bands > _FEWER else made
+    curves, other = made.at_scales(made.kappas), coarse.at_scales(coarse.kappas)
+    drift = np.divide(other, curves, out=np.ones_like(curves), where=curves > 0)
+    return replace(made, drift=np.clip(drift, 0.5, 2.0))
 
 
 def observations(rows: Representations, *, coordinates: bool = True) -> Observations:
@@ -166,7 +185,8 @@ def observations(rows: Representations, *, coordinates: bool = True) -> Observat
     if not matched.all() or len(np.unique(np.concatenate([one, other]))) < 2 * len(one):
         raise RepresentationError(
             "expected rows with one number in draws= to be two images of one scale and opposite class, the same noise "
-            "shifted towards either class mean, but some are not. Pass the mixture's own columns, or leave draws= out."
+            "shifted towards either class mean, but some are not. Pass the mixture's own columns, of one mixture (one "
+            "seed) at a time."
         )
     signs = 2.0 * rows.labels - 1
     values = rows.values.astype(np.float64)

@@ -81,7 +81,7 @@ class StudySettings(_Record):
 
 
 class Change(_Record):
-    """A relative change from the smallest scale to the largest."""
+    """A change from the smallest scale to the largest, relative where nothing else is said."""
 
     change: float
     stderr: float = Field(ge=0)
@@ -90,11 +90,14 @@ class Change(_Record):
 class Diagnostics(_Record):
     """Whether the encoder answers linearly, along the classifier of ε = 0; see docs/population.md."""
 
-    linear: bool = Field(description="Whether one linear response was taken for all scales.")
+    linear: bool = Field(description="Whether one linear response was used for all scales.")
     bands: int = Field(ge=1, description="Bands of scales with a response each; 1 if linear.")
     response: Change | None = Field(description="Of the response to a unit shift: the cubic term.")
     spread: Change | None = Field(description="Of the variance within a class.")
     midpoint: Change | None = Field(description="Of the midpoint of the classes, in standard deviations.")
+    coordinate: Change | None = Field(
+        description="Of the response to a draw's own coordinate, against that to the class means; None if not known."
+    )
     skewness: float = Field(description="Of the projections around their class mean; 0 if Gaussian.")
     excess_kurtosis: float = Field(description="Likewise.")
     score_shift: float = Field(description="How far the changes that are significant would move the headline score.")
@@ -109,7 +112,7 @@ class Baseline(_Record):
     stderr: float | None = Field(ge=0)
     interval: Interval | None
     kappa: list[float] | None = Field(description="One per ε.")
-    kappa_stderr: list[float] | None
+    kappa_stderr: list[float | None] | None
     difference: float | None = Field(description="The encoder's score minus the twin's.")
     difference_stderr: float | None = Field(ge=0)
     difference_interval: Interval | None
@@ -126,15 +129,16 @@ class Report(_Record):
     scores_stderr: list[list[float | None]] = Field(description="In the shape of scores.")
     scores_interval: list[list[Interval | None]] = Field(description="In the shape of scores.")
     kappa: list[float] | None = Field(
-        description="Share of the images' discriminability that is kept, one per ε; None under the paper protocol."
+        description="Share of the images' discriminability that is kept, one per ε; above 1 by noise, or where a "
+        "response that is not linear separates the classes more than Gaussian ones. None under the paper protocol."
     )
-    kappa_stderr: list[float] | None
-    kappa_interval: list[Interval] | None
+    kappa_stderr: list[float | None] | None = Field(description="None where there are too few images for the width.")
+    kappa_interval: list[Interval | None] | None
     epsilons: list[float] = Field(description="Robustness levels, relative to ‖μ‖₂, in [0, 1).")
     thresholds: list[float] = Field(description="Threshold accuracies a_t, in [0.6, 1).")
     scales: list[float] = Field(description="Scales s, rising.")
-    accuracy: Rows = Field(description="One row per ε, one column per scale; share of test images.")
-    bound: list[list[float | None]] = Field(description="Mean scaled bound of correct test images.")
+    accuracy: Rows = Field(description="One row per ε, one column per scale.")
+    bound: list[list[float | None]] = Field(description="Mean scaled bound of correct images.")
     raw_accuracy: list[float] = Field(description="Accuracy of the best classifier in image space.")
     raw_bound: list[float] = Field(description="Its expected scaled bound.")
     protocol: Literal["population", "paper"]
@@ -196,7 +200,7 @@ class Report(_Record):
             ArgumentError: there is no such file, or it is no result of this version.
         """
         try:
-            return cls.from_dict(json.loads(path.read_text()))
+            values = json.loads(path.read_text())
         except OSError as error:
             raise ArgumentError(f"cannot read the result {str(path)!r}: {error.strerror or error}.") from error
         except ValueError as error:
@@ -204,6 +208,7 @@ class Report(_Record):
                 f"expected a SynBench result as JSON in {str(path)!r}, got something else ({error}). "
                 f"Write one by synbench score --output."
             ) from error
+        return cls.from_dict(values)
 
     def to_json(self) -> str:
         """Return the dict as JSON in plain ASCII, two spaces a level."""

@@ -114,8 +114,8 @@ class Representations:
             labels.astype(np.int64),
             _row_scales(scales, n),
             np.zeros(n, dtype=bool) if splits is None else _row_splits(splits, n),
-            np.full(n, np.nan) if coordinates is None else _row_numbers("coordinates", coordinates, n),
-            np.full(n, -1) if draws is None else _row_numbers("draws", draws, n).astype(np.int64),
+            np.full(n, np.nan) if coordinates is None else _row_numbers("coordinates", coordinates, n, "f", 100.0),
+            np.full(n, -1) if draws is None else _row_numbers("draws", draws, n, "iu", 2.0**62).astype(np.int64),
         )
 
 
@@ -210,14 +210,15 @@ def _row_scales(scales: Any, n: int) -> Float64[np.ndarray, " n"]:
     return rows
 
 
-def _row_numbers(name: str, values: Any, n: int) -> Float64[np.ndarray, " n"]:
+def _row_numbers(name: str, values: Any, n: int, kinds: str, most: float) -> np.ndarray:
     array = _array(values)
-    if array.dtype.kind not in "fiu" or array.shape != (n,):
+    if array.size and (array.dtype.kind not in kinds or array.shape != (n,) or np.any(np.abs(array) > most)):
+        kind = "whole numbers" if kinds == "iu" else "numbers"
         raise ArgumentError(
-            f"expected {name} as {n} numbers, one an image, got shape {array.shape} of {array.dtype}. Pass the column "
-            f"of the mixture's rows, or leave it out."
+            f"expected {name} as {n} {kind}, one an image and none beyond {most:g}, got shape {array.shape} of "
+            f"{array.dtype}. Pass the column of the mixture's rows, or leave it out."
         )
-    return array.astype(np.float64)
+    return array
 
 
 def _row_splits(splits: Any, n: int) -> Bool[np.ndarray, " n"]:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from . import paper, population, summary, uncertainty
+from .diagnostics import Diagnostics
 from .embedding import default_batch_size, embed, embed_population
 from .encoders import Encoder
 from .errors import ArgumentError, EncoderError
@@ -24,6 +25,7 @@ from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, check_inte
 MATERIAL = 0.005
 """A shift of the headline score below this is not worth another estimate, however small its standard error."""
 
+_FAR = 0.1
 _MARGIN = 1.1
 """Images drawn beyond those that a wanted standard error should need."""
 
@@ -267,7 +269,8 @@ def conclude(
         return Scored(report, None)
     batches = [part for part in parts if len(part)]
     check_one_width(batches)
-    estimated, checked, warnings = _population(concatenate(batches), settings, study, progress)
+    with enough_memory():
+        estimated, checked, warnings = _population(concatenate(batches), settings, study, progress)
     report = summary.of_population(
         estimated, settings, checked=checked, warnings=warnings, **told, seconds=time.perf_counter() - began
     )
@@ -277,35 +280,44 @@ def conclude(
 
 def _population(
     rows: Representations, settings: Settings, study: Study | None, progress: bool | None
-) -> tuple[population.Population, Any, list[str]]:
+) -> tuple[population.Population, Diagnostics, list[str]]:
     """Estimate, and draw more where the response is not linear or the standard error not small enough."""
     epsilons, bands, warnings = summary.asked_epsilons(settings), 1, list[str]()
     found = population.estimate(rows, settings.scales, epsilons)
     checked = found.diagnostics
     while True:
         stderr = float(uncertainty.population_scores(found, [HEADLINE_THRESHOLD]).stderr[0, 0])
-        if bands == 1 and abs(checked.score_shift) > max(stderr, MATERIAL):
-            bands, wanted = population.BANDS, population.BANDS * len(rows)
+        short = settings.target_stderr is not None and not stderr <= settings.target_stderr
+        if bands == 1 and np.ptp(rows.scales) > 0 and (checked.score_shift > MATERIAL or checked.bent):
+            wanted = population.BANDS * len(rows)
+            if settings.max_images:
+                wanted = max(min(wanted, settings.max_images), len(rows))
             if study is None and len(rows) < 2 * population.BANDS * found.dimension:
                 warnings.append(_untrusted(checked.score_shift, len(rows)))
                 break
-        elif settings.target_stderr and study and stderr > settings.target_stderr and len(rows) < _most(settings):
-            share = (stderr / settings.target_stderr) ** 2 * _MARGIN
+            bands = population.BANDS
+        elif short and study and len(rows) < _most(settings):
+            share = 4.0 if math.isnan(stderr) else (stderr / float(settings.target_stderr or 1)) ** 2 * _MARGIN
             wanted = min(math.ceil(len(rows) * share / 4) * 4, _most(settings))
         else:
             break
-        if study is not None:
+        if study is not None and wanted > len(rows):
             rows = concatenate([rows, study.more(len(rows), wanted, progress=progress)])
         found = population.estimate(rows, settings.scales, epsilons, bands=bands)
         if bands == 1:
             checked = found.diagnostics
-    if bands > 1 and not warnings:
+    if bands > 1:
         warnings.append(
-            f"The encoder does not answer linearly: taking it as linear would move the score by about "
-            f"{abs(checked.score_shift):.3f}. So κ is estimated apart in {len(found.squared)} bands of scales, from "
-            f"{len(rows):,} images in all."
+            f"The encoder does not answer linearly to the class means, so κ is estimated apart in "
+            f"{len(found.squared)} bands of scales, from {len(rows):,} images in all. The interval holds what fewer "
+            f"bands would change."
         )
-    if settings.target_stderr and stderr > settings.target_stderr:
+    if abs(checked.gaussian_gap) > _FAR:
+        warnings.append(
+            f"The projections are far from Gaussian: the score is {abs(checked.gaussian_gap):.2f} from that of "
+            f"Gaussian ones with the same κ. Look for coordinates that saturate or are nearly always constant."
+        )
+    if short:
         warnings.append(
             f"The standard error is {stderr:.2g} after {len(rows):,} images, above the {settings.target_stderr:g} "
             f"that was asked for. Raise max_images."
@@ -319,6 +331,7 @@ def _most(settings: Settings) -> int:
 
 def _untrusted(shift: float, rows: int) -> str:
     return (
-        f"The encoder does not answer linearly, and {rows:,} rows are too few to estimate κ apart in bands of scales: "
-        f"the score cannot be trusted to better than {abs(shift):.3f}. Add more rows, or let SynBench draw them."
+        f"The encoder does not answer linearly, or coordinates= are not those of its images, and {rows:,} rows are too "
+        f"few to estimate κ apart in bands of scales: the score cannot be trusted to better than {shift:.3f}. Add more "
+        f"rows, or let SynBench draw them."
     )

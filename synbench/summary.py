@@ -19,6 +19,7 @@ from .uncertainty import QUANTILE, Scores, kappa_interval, paper_scores, populat
 if TYPE_CHECKING:
     from .scoring import Study
 
+_DRIFTS = ("response", "spread", "midpoint", "coordinate")
 _PACKAGES = ("synbench", "torch", "transformers", "accelerate", "numpy", "scipy")
 
 
@@ -70,14 +71,15 @@ def of_population(
         ends = kappa_interval(found.squared, found.stderr, found.most)
         error = np.sqrt((share**2) @ ((ends[1] - ends[0]) / (2 * QUANTILE)) ** 2)
         low, high = np.maximum(kappa - QUANTILE * error, 0), kappa + QUANTILE * error
+    low, high, error = (np.where(found.limited, np.nan, side) for side in (low, high, error))
     values = {
         "kappa": plain(kappa[asked]),
         "kappa_stderr": plain(error[asked]),
-        "kappa_interval": plain(np.stack([low, high], axis=1)[asked]),
+        "kappa_interval": [_whole(pair) for pair in plain(np.stack([low, high], axis=1)[asked])],
         "diagnostics": {
             "linear": len(share) == 1,
             "bands": len(share),
-            **{name: _change(getattr(checked, name)) for name in ("response", "spread", "midpoint")},
+            **{name: _change(getattr(checked, name)) for name in _DRIFTS},
             **{n: getattr(checked, n) for n in ("skewness", "excess_kurtosis", "score_shift", "gaussian_gap")},
         },
     }
@@ -171,8 +173,10 @@ def _report(
 
 
 def _meaning(score: float | None, interval: list[float] | None) -> str:
-    if score is None or interval is None:
+    if score is None:
         return "The headline score is undefined at these scales."
+    if interval is None:
+        return "There are too few images for the width of the representation to say what the score means."
     return (
         f"At ε = {HEADLINE_EPSILON:g} and a_t = {HEADLINE_THRESHOLD:g} the representations keep {_percent(score)} "
         f"({_percent(interval[0])} to {_percent(interval[1])}) of the best robustness-accuracy trade-off, which the "

@@ -46,7 +46,8 @@ def print_report(report: Report) -> None:
     if report.synbench_score is not None:
         headline = f"{report.synbench_score:.4f}"
     if report.stderr is not None and report.interval is not None:
-        interval = f" ± {report.stderr:.4f}  (95 % interval {report.interval[0]:.4f} to {report.interval[1]:.4f})"
+        low, high = report.interval
+        interval = f"  (95 % interval {low:.4f} to {high:.4f}, standard error {report.stderr:.4f})"
     console.print(f"[bold]synbench_score {headline}[/bold]{interval}", soft_wrap=True)
     console.print(report.meaning, soft_wrap=True, markup=False)
     for warning in report.warnings:

@@ -27,6 +27,7 @@ LEVEL = 0.95
 QUANTILE = float(norm.ppf((1 + LEVEL) / 2))
 
 _NODES = 32
+_REACH = 0.02
 
 
 @dataclass(frozen=True)
@@ -42,25 +43,27 @@ class Scores:
 def kappa_interval(
     squared: Float[np.ndarray, "*e"], stderr: Float[np.ndarray, "*e"], most: float = np.inf
 ) -> tuple[Float[np.ndarray, "*e"], Float[np.ndarray, "*e"]]:
-    """Return the interval of κ from κ² ± 1.96 standard errors, within [0, most].
+    """Return the interval of κ from κ² ± 1.96 standard errors, within [0, most]; a κ² below 0 counts as 0.
 
     >>> low, high = kappa_interval(np.array([0.25]), np.array([0.1]))
     >>> print(f"{low[0]:.3f} {high[0]:.3f}")
     0.232 0.668
     """
-    low, high = (np.sqrt(np.clip(squared + z * stderr, 0, most**2)) for z in (-QUANTILE, QUANTILE))
+    floor = np.maximum(squared, 0)
+    low, high = (np.sqrt(np.clip(floor + z * stderr, 0, most**2)) for z in (-QUANTILE, QUANTILE))
     return low, high
 
 
 def population_scores(found: Population, thresholds: Sequence[float]) -> Scores:
     """Return the scores of the population protocol with their intervals."""
-    values, steps = _ends(found, thresholds)
+    values, steps = _ends(found, thresholds, found.stderr)
+    slopes = _slopes(found, thresholds)
     below = np.sqrt(((values - steps[0]) ** 2).sum(axis=0))
     above = np.sqrt(((steps[1] - values) ** 2).sum(axis=0))
     by_kappa = (below + above) / (2 * QUANTILE)
-    stderr = _stderr(found, thresholds, steps, found.kappas)
+    stderr = _stderr(found, thresholds, slopes, found.kappas)
     # Near 0 few scales reach the threshold, or none: how sure that is tells only the κ at which some do.
-    raised = np.maximum(stderr, _stderr(found, thresholds, steps, np.minimum(_upper(found), found.most)))
+    raised = np.maximum(stderr, _stderr(found, thresholds, slopes, _upper(found)))
     # What the noise of the projections adds is symmetric; where it takes away, both sides shrink alike.
     lower, upper = (
         np.minimum(np.divide(error, by_kappa, out=np.ones_like(error), where=by_kappa > 0), 1)
@@ -70,7 +73,8 @@ def population_scores(found: Population, thresholds: Sequence[float]) -> Scores:
     # A response that is not quite linear is no matter of chance: its effect widens the interval as it is.
     shift = curve.scores(*found.read(found.kappas, found.drift), found.scales, thresholds) - values
     low, high = values - lower + np.minimum(shift, 0), values + upper + np.maximum(shift, 0)
-    return Scores(values, stderr, np.maximum(low, 0), high)
+    unsure = found.limited[:, None] | np.isnan(values)
+    return Scores(values, *(np.where(unsure, np.nan, side) for side in (stderr, np.maximum(low, 0), high)))
 
 
 def contributions(found: Population, threshold: float, row: int = 0) -> Float[np.ndarray, " n"]:
@@ -79,8 +83,7 @@ def contributions(found: Population, threshold: float, row: int = 0) -> Float[np
     The sum of their squares is the variance, up to the part that no single draw can answer for. Two encoders that
     saw the same draws have the covariance Σ c_i·c'_i.
     """
-    _, steps = _ends(found, [threshold])
-    return _contributions(found, [threshold], row, steps, found.kappas)[:, 0]
+    return _contributions(found, [threshold], row, _slopes(found, [threshold]), found.kappas)[:, 0]
 
 
 def _upper(found: Population) -> Float[np.ndarray, "b e"]:
@@ -88,36 +91,45 @@ def _upper(found: Population) -> Float[np.ndarray, "b e"]:
 
 
 def _ends(
-    found: Population, thresholds: Sequence[float]
+    found: Population, thresholds: Sequence[float], stderr: Float[np.ndarray, "b e"]
 ) -> tuple[Float[np.ndarray, "e a"], Float[np.ndarray, "2 b e a"]]:
-    """Return the scores, and those with κ of one band after the other at either end of its interval."""
+    """Return the scores, and those with κ of one band after the other at either end of an interval."""
 
     def read(kappas: Float[np.ndarray, "b e"]) -> Float[np.ndarray, "e a"]:
         return curve.scores(*found.read(kappas), found.scales, thresholds)
 
     steps = []
-    for end in kappa_interval(found.squared, found.stderr, found.most):
+    for end in kappa_interval(found.squared, stderr, found.most):
         moved = np.repeat(found.kappas[None], len(end), axis=0)
         moved[np.arange(len(end)), np.arange(len(end))] = end
         steps.append([read(kappas) for kappas in moved])
     return read(found.kappas), np.array(steps)
 
 
+def _slopes(found: Population, thresholds: Sequence[float]) -> Float[np.ndarray, "b e a"]:
+    """Return the derivatives of the scores along κ² of each band, over a reach that smooths the steps of the grid."""
+    reach = np.maximum(found.stderr, _REACH * np.maximum(found.squared, 0)) + np.finfo(float).tiny
+    _, steps = _ends(found, thresholds, reach)
+    low, high = kappa_interval(found.squared, reach, found.most)
+    width = np.maximum(high**2 - low**2, np.finfo(float).tiny)[..., None]
+    slopes: np.ndarray = np.nan_to_num((steps[1] - steps[0]) / width)
+    return slopes
+
+
 def _stderr(
     found: Population,
     thresholds: Sequence[float],
-    steps: Float[np.ndarray, "2 b e a"],
+    slopes: Float[np.ndarray, "b e a"],
     kappas: Float[np.ndarray, "b e"],
 ) -> Float[np.ndarray, "e a"]:
     """Return the standard errors of the scores, with the noise of the projections taken at given κ."""
-    rows = []
+    grid, rows = _of_grid(found, thresholds), []
     for row in range(kappas.shape[1]):
-        by_draw = (_contributions(found, thresholds, row, steps, kappas) ** 2).sum(axis=0)
+        by_draw = (_contributions(found, thresholds, row, slopes, kappas) ** 2).sum(axis=0)
         # What no single draw can answer for: the noise of ĝ squared.
-        slopes = (steps[1, :, row] - steps[0, :, row]) / (2 * QUANTILE)
         own = [float(np.sum(c[:, row] ** 2)) for c in found.contributions]
-        rest = 1 - np.array(own) / np.maximum(found.stderr[:, row] ** 2, np.finfo(float).tiny)
-        rows.append(np.sqrt(by_draw + _of_grid(found, thresholds, row) + np.maximum(rest, 0) @ slopes**2))
+        rest = np.maximum(found.stderr[:, row] ** 2 - np.array(own), 0)
+        rows.append(np.sqrt(by_draw + grid[row] + rest @ slopes[:, row] ** 2))
     return np.stack(rows)
 
 
@@ -125,34 +137,33 @@ def _contributions(
     found: Population,
     thresholds: Sequence[float],
     row: int,
-    steps: Float[np.ndarray, "2 b e a"],
+    slopes: Float[np.ndarray, "b e a"],
     kappas: Float[np.ndarray, "b e"],
 ) -> Float[np.ndarray, "n a"]:
     """Return the derivative of the scores of one ε along each draw."""
     total, start = _of_noise(found, thresholds, row, kappas), 0
     for band, of_kappa in enumerate(found.contributions):
         change, squared = of_kappa[:, row], max(float(found.squared[band, row]), 0.0)
-        error = max(float(found.stderr[band, row]), np.finfo(float).tiny)
-        slope = (steps[1, band, row] - steps[0, band, row]) / (2 * QUANTILE * error)
         # A draw far out widens the noise, which is divided by its spread: as if κ were larger for the others.
         noise = found.noise[band].values[:, row]
         widened = squared * (noise**2 - 1) / len(noise)
-        total[start : start + len(change)] += np.outer(change + widened, np.nan_to_num(slope))
+        total[start : start + len(change)] += np.outer(change + widened, slopes[band, row])
         start += len(change)
     return total
 
 
-def _of_grid(found: Population, thresholds: Sequence[float], row: int) -> Float[np.ndarray, " a"]:
+def _of_grid(found: Population, thresholds: Sequence[float]) -> Float[np.ndarray, "e a"]:
     """Return the variance from the curve's grid: where an accuracy falls between two points is as good as random."""
-    accuracy, bound = (side[row] for side in found.read(found.kappas))
+    accuracy, bound = found.read(found.kappas)
     optimal = curve.curve(*curve.reference(found.scales))
     variances = []
     for threshold in thresholds:
         counted = np.greater_equal(curve.GRID, threshold)
-        area = float(optimal[counted].sum()) * len(accuracy)
+        area = float(optimal[counted].sum()) * accuracy.shape[1]
         between = (accuracy > threshold) & (accuracy < curve.GRID[-2])
-        variances.append(float(np.sum(np.nan_to_num(bound)[between] ** 2)) / 12 / area**2 if area > 0 else 0.0)
-    return np.array(variances)
+        squares = np.where(between, np.nan_to_num(bound), 0.0) ** 2
+        variances.append(squares.sum(axis=1) / 12 / area**2 if area > 0 else np.zeros(len(accuracy)))
+    return np.stack(variances, axis=1)
 
 
 def _of_noise(

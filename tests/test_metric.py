@@ -109,6 +109,15 @@ def test_rows_with_splits_can_be_scored_by_either_protocol_and_rows_without_only
     assert left_behind(metric) == []
 
 
+def test_rows_of_which_some_have_a_split_are_refused():
+    metric = load()
+    add_mixture(metric)
+    add_population(metric)
+    with pytest.raises(ArgumentError, match=r"some rows have a split and some have none"):
+        metric.compute()
+    assert left_behind(metric) == []
+
+
 def test_mixture_of_either_protocol():
     metric = load()
     assert len(metric.mixture(image_size=4)) == 8192

@@ -227,7 +227,98 @@ def test_compare_finds_a_typo_before_it_scores():
 
 
 def test_compare_tells_the_untrained_twins():
-    other = score(identity, image_size=16, images=512)
+    other = score(identity, image_size=8, images=512)
     found = compare(["synbench:demo", other], images=512, baseline="untrained")
     demo = next(entry for entry in found.entries if entry.model == "synbench:demo")
     assert demo.baseline_score > demo.score
+
+
+def length(images):
+    return images.flatten(1).norm(dim=1, keepdim=True)
+
+
+def test_a_response_that_bends_is_seen_although_the_score_would_hardly_move():
+    """The length of a tiny image: 0.790 by the paper protocol at 200,000 images a scale, 0.748 if taken as linear."""
+    report = score(length, image_size=4)
+    assert not report.diagnostics.linear
+    assert report.interval[0] < 0.790 < report.interval[1]
+
+
+def test_rare_features_give_a_wide_interval_and_no_crash():
+    for least, images in ((4.5, 512), (4.0, 1024)):
+        model = lambda x, least=least: torch.relu(x.flatten(1) - least)  # noqa: E731
+        report = score(model, image_size=4, images=images)
+        assert report.kappa_interval[0][1] > 0.01
+        assert Report.from_dict(report.to_dict()) == report
+
+
+def test_the_error_of_a_good_encoder_does_not_depend_on_its_unit():
+    plain, large = (score(lambda x, u=u: u * x.flatten(1), image_size=4, images=1024) for u in (1, 1000))
+    assert large.stderr == pytest.approx(plain.stderr, rel=1e-3)
+    assert large.interval == pytest.approx(plain.interval, abs=1e-4)
+    # 60 studies of 1024 images spread by 0.0033.
+    assert 0.0015 < plain.stderr < 0.007
+
+
+def test_too_few_images_for_the_width_have_no_interval():
+    report = score("synbench:demo", images=64)
+    assert report.stderr is None
+    assert report.interval is None
+    assert report.kappa_interval[0] is None
+    assert "too few images for the width" in report.meaning
+    assert "not reliable. Raise images to 1000 or more." in report.warnings[0]
+    more = score("synbench:demo", images=64, target_stderr=0.05)
+    assert more.stderr < 0.05
+    other = score(identity, image_size=16, images=64)
+    with pytest.raises(ArgumentError, match="standard error"):
+        compare([report, other])
+
+
+def test_one_scale_takes_no_coordinates():
+    """At one scale a saturating encoder's spread cannot be told from its response to the coordinate."""
+    report = score(saturating, image_size=(3, 2, 2), images=8192, scales=[2.0], thresholds=[0.6, 0.7])
+    paper = score(saturating, image_size=(3, 2, 2), samples=20_000, scales=[2.0], thresholds=[0.6, 0.7])
+    assert report.diagnostics.coordinate is None
+    assert abs(report.accuracy[0][0] - paper.accuracy[0][0]) < 0.02
+
+
+def test_wrong_coordinates_are_seen():
+    import evaluate
+
+    metric = evaluate.load("synbench")
+    rng = np.random.default_rng(0)
+    for batch in metric.mixture(image_size=(3, 2, 2), images=4096).iter(4096):
+        flat = np.asarray(batch["pixel_values"]).reshape(4096, -1)[:, :6]
+        own = rng.permutation(np.asarray(batch["coordinate"])[np.asarray(batch["draw"])])
+        metric.add_batch(
+            predictions=flat, references=batch["label"], scales=batch["scale"], coordinates=own, draws=batch["draw"]
+        )
+    result = metric.compute()
+    assert not result["diagnostics"]["linear"]
+    assert result["diagnostics"]["coordinate"]["change"] < -0.5
+    # Half of the pixels keep κ = √½; bands leave the coordinates aside.
+    assert result["kappa_interval"][0][0] < 0.5**0.5 < result["kappa_interval"][0][1]
+
+
+def test_bands_keep_to_max_images():
+    report = score(saturating, image_size=(3, 2, 2), images=2048, target_stderr=1e-4, max_images=3000)
+    assert report.images == 3000
+
+
+def test_compare_refuses_before_it_scores():
+    calls = []
+
+    def counting(images):
+        calls.append(len(images))
+        return images.flatten(1)
+
+    paper = score(identity, image_size=4, samples=64)
+    for models, how, message in (
+        ([counting, identity], {"level": "x"}, r"level must lie in \(0, 1\), got 'x'"),
+        ("synbench:demo", {}, r"got 'synbench:demo'. Put them in a list"),
+        ([counting, identity], {"baseline": "untrained"}, r"untrained= are for Hub models"),
+        ([counting, paper], {}, r"got one of the paper protocol. Ask for protocol='paper'"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            compare(models, images=4096, loading={"image_size": 4}, **how)
+    assert sum(calls) < 64

@@ -98,8 +98,10 @@ def test_bad_representations_are_refused(arguments, message):
     ("arguments", "message"),
     [
         ({"scales": None}, r"each image's scale has to be known: pass scales= .* for the paper protocol also splits="),
-        ({"coordinates": [1.0]}, r"expected coordinates as 3 numbers, one an image, got shape \(1,\)"),
-        ({"draws": "0"}, r"expected draws as 3 numbers, one an image, .* of <U1"),
+        ({"coordinates": [1.0]}, r"expected coordinates as 3 numbers, one an image .*, got shape \(1,\)"),
+        ({"draws": "0"}, r"expected draws as 3 whole numbers, one an image .* of <U1"),
+        ({"draws": [0.0, 0.0, 1.0]}, r"expected draws as 3 whole numbers, .* of float64"),
+        ({"coordinates": [0.0, 1e200, 1.0]}, r"expected coordinates as 3 numbers, one an image and none beyond 100"),
         ({"scales": [1.0]}, r"expected scales as 3 numbers, or one for the whole batch, got shape \(1,\)"),
         ({"scales": "1"}, r"expected scales as 3 numbers, .* of <U1"),
         ({"scales": [1.0, -1.0, 1.0]}, r"scales must lie in \(0, 1000\].*got -1"),
