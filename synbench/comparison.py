@@ -14,20 +14,19 @@ then makes the interval of their difference narrower than their own intervals te
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from scipy.stats import norm
 
 from .errors import ArgumentError
-from .report import Report, _Record
+from .report import Report, Versioned, _Record
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, scale_key
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -226,8 +225,10 @@ class Difference(_Record):
     paired: bool = Field(description="Scored on the same images, and the shared error is taken into account.")
 
 
-class Comparison(_Record):
+class Comparison(Versioned):
     """Encoders in order of falling score, with ranks and ties, and everything they were made of."""
+
+    called: ClassVar[str] = "comparison"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     protocol: str = Field(description="Protocol of the reports; 'mixed' if they were not of one.")
@@ -250,30 +251,6 @@ class Comparison(_Record):
         if pairs != list(combinations(range(len(self.entries)), 2)):
             raise ValueError("differences must hold every pair of entries once, in order")
         return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a dict of plain Python values."""
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Comparison":
-        """Read what ``to_dict`` wrote.
-
-        Raises:
-            ArgumentError: a field is missing, unknown, or not of its type; the message names it.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:3])
-            raise ArgumentError(
-                f"expected a SynBench comparison of schema version {SCHEMA_VERSION}, but {problems}. "
-                f"Read it with the SynBench that wrote it."
-            ) from error
-
-    def to_json(self) -> str:
-        """Return the dict as JSON in plain ASCII, two spaces a level."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
     def to_csv(self) -> str:
         """Return the entries as rows under a header (RFC 4180), numbers in full, nothing for what is undefined.

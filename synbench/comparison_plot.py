@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .comparison import TWIN, Comparison, Entry, names
-from .plots import _GRAY, _INK, _STYLE, check_plot_format
+from .plots import _GRAY, _INK, _STYLE, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,15 +67,7 @@ def save_comparison(comparison: Comparison, path: Path) -> None:
         ArgumentError: the ending is not .png, .svg or .pdf.
         OutputError: the file cannot be written.
     """
-    from matplotlib import rc_context
-
-    from .output import replacing
-
-    kind = check_plot_format(path)
-    # No date in the file: the same comparison gives the same bytes.
-    undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
-    with replacing(path) as stream, rc_context(cast(Any, _STYLE)):
-        plot_comparison(comparison).savefig(stream, format=kind, dpi=160, metadata=undated)
+    save_figure(lambda: plot_comparison(comparison), path)
 
 
 def _draw_entry(axes: "Axes", y: int, entry: Entry) -> None:

@@ -10,6 +10,8 @@ from .errors import ArgumentError
 from .report import Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
 FORMATS = ("png", "svg", "pdf")
@@ -82,15 +84,24 @@ def save_plot(report: Report, path: Path) -> None:
         ArgumentError: the ending is not .png, .svg or .pdf.
         OutputError: the file cannot be written.
     """
+    save_figure(lambda: plot_report(report), path)
+
+
+def save_figure(draw: "Callable[[], Figure]", path: Path) -> None:
+    """Draw a figure into exactly this file, whole or not at all; the same figure gives the same bytes.
+
+    Raises:
+        ArgumentError: the ending is not .png, .svg or .pdf.
+        OutputError: the file cannot be written.
+    """
     from matplotlib import rc_context
 
     from .output import replacing
 
     kind = check_plot_format(path)
-    # No date in the file: the same report gives the same bytes.
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     with replacing(path) as stream, rc_context(cast(Any, _STYLE)):
-        plot_report(report).savefig(stream, format=kind, dpi=160, metadata=undated)
+        draw().savefig(stream, format=kind, dpi=160, metadata=undated)
 
 
 def check_plot_format(path: Path) -> str:

@@ -7,7 +7,7 @@ What is undefined is ``None``, and a warning says why.
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,6 +26,36 @@ class _Record(BaseModel):
     """Frozen, no unknown fields, no NaN and no infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict of plain Python values: what ``evaluate`` gives."""
+        return self.model_dump(mode="json")
+
+    def to_json(self) -> str:
+        """Return the dict as JSON in plain ASCII, two spaces a level."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+
+class Versioned(_Record):
+    """A record with a version, which is read back only if it fits."""
+
+    called: ClassVar[str] = "record"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Read what ``to_dict`` wrote.
+
+        Raises:
+            ArgumentError: a field is missing, unknown, or not of its type; the message names it.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:3])
+            raise ArgumentError(
+                f"expected a SynBench {cls.called} of schema version {cls.model_fields['schema_version'].default}, but "
+                f"{problems}. Read it with the SynBench that wrote it."
+            ) from error
 
 
 class Model(_Record):
@@ -118,8 +148,10 @@ class Baseline(_Record):
     difference_interval: Interval | None
 
 
-class Report(_Record):
+class Report(Versioned):
     """A SynBench result: the scores, what they are made of, and everything needed to repeat them."""
+
+    called: ClassVar[str] = "result"
 
     synbench_score: float | None = Field(ge=0, description="Score at ε = 0 and a_t = 0.7.")
     stderr: float | None = Field(ge=0, description="Its standard error over images of other seeds.")
@@ -172,26 +204,6 @@ class Report(_Record):
                 raise ValueError(f"{name} must have {height} rows of {length}")
         return self
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the flat dict of plain Python values that ``evaluate`` gives."""
-        return self.model_dump(mode="json")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Report":
-        """Read what ``to_dict`` wrote.
-
-        Raises:
-            ArgumentError: a field is missing, unknown, or not of its type; the message names it.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:3])
-            raise ArgumentError(
-                f"expected a SynBench result of schema version {SCHEMA_VERSION}, but {problems}. "
-                f"Read it with the SynBench that wrote it."
-            ) from error
-
     @classmethod
     def read(cls, path: Path) -> "Report":
         """Read the file that ``synbench score --output`` wrote.
@@ -209,10 +221,6 @@ class Report(_Record):
                 f"Write one by synbench score --output."
             ) from error
         return cls.from_dict(values)
-
-    def to_json(self) -> str:
-        """Return the dict as JSON in plain ASCII, two spaces a level."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
 
 def json_schema() -> dict[str, Any]:
