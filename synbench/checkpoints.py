@@ -1,19 +1,19 @@
-"""Finding and loading a vision model in ``transformers`` format, from the Hub or from a folder.
+"""Finding and loading a vision model, from the Hub or from a folder: in ``transformers`` format, or in timm's.
 
 Only safetensors are read; code from a repository runs only if asked for with a pinned commit. Whatever
 the libraries raise on the way comes out as a sentence with a next step.
 """
 
-import contextlib
-import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import ArgumentError, EncoderError, SynBenchError
+from . import families, fingerprints, towers
+from .errors import ArgumentError, EncoderError
+from .remedies import quiet_transformers, teaching
 
 DEMO = "synbench:demo"
 """The name of the encoder that comes with the package."""
@@ -27,22 +27,35 @@ class Checkpoint:
     """A loaded vision model, float32, on the CPU.
 
     Attributes:
-        tower: the module that turns pixels into features.
-        config: the configuration of the whole model.
+        whole: the model as it was loaded.
+        tower: the module that turns pixels into features: the whole model, or a part of it.
+        config: the configuration of the whole model; ``None`` of a timm model.
         processor: its image processor, or ``None`` if it has none that can be loaded.
-        random: the parameters and buffers of the tower that the checkpoint lacks.
+        fields: reads ``preprocessor_config.json``, for where the processor does not answer.
+        missing: the names of the parameters and buffers of the whole model that the checkpoint lacks.
         source: ``"hub"``, ``"local"`` or ``"demo"``.
         commit: the commit hash on the Hub.
         weights_sha256: of the safetensors files of a folder, in the order of their names.
+        identity: all that decides the vectors, as ``Encoder.identity``.
     """
 
+    whole: Any
     tower: Any
     config: Any
     processor: Any
-    random: tuple[Any, ...]
+    fields: Callable[[], dict[str, Any] | None]
+    missing: frozenset[str]
     source: str
     commit: str | None
     weights_sha256: str | None
+    identity: str | None
+
+    def lacking(self, module: Any) -> dict[str, Any]:
+        """Return the parameters and buffers of a part of the model that the checkpoint lacks, by their names in it."""
+        tensors = (*self.whole.named_parameters(), *self.whole.named_buffers())
+        absent = {id(tensor) for name, tensor in tensors if name in self.missing}
+        own = (*module.named_parameters(), *module.named_buffers())
+        return {name: tensor for name, tensor in own if id(tensor) in absent}
 
 
 def load_checkpoint(
@@ -62,7 +75,6 @@ def load_checkpoint(
         EncoderError: not found, no safetensors, not a vision model, or anything else that loading raised.
     """
     import torch
-    import transformers
 
     folder = _DEMO_FOLDER if name == DEMO else Path(name).expanduser()
     local = folder.is_dir()
@@ -78,59 +90,130 @@ def load_checkpoint(
             f"trust_remote_code=True runs code from {name!r} on this machine, so it needs the commit that you "
             f"looked at: pass revision= with its 40-digit hash, got {revision!r}."
         )
-    with _teaching(name), _quiet_transformers():
+    with teaching(name), quiet_transformers():
         # Everything is of the commit that the branch points to now, however long the download takes.
-        commit = None if local else _commit(name, revision)
+        written = _file(where, "config.json", revision)
+        commit = written.parent.name if not local and _COMMIT.fullmatch(written.parent.name) else None
         common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": commit or revision}
-        if trust_remote_code:
-            _refuse_foreign_code(name, where, commit)
-        config = transformers.AutoConfig.from_pretrained(where, **common)
-        if getattr(config, "mask_ratio", None):
-            # A masked autoencoder hides most of each image at random while it is trained; here it sees all of it.
-            config.mask_ratio = 0.0
-        _require_vision(name, transformers.AutoModel._model_mapping.get(type(config), None))  # noqa: SLF001
-        processor = _processor(where, common)
-        if untrained:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed % 2**63)  # what torch takes
-                whole = transformers.AutoModel.from_config(
-                    config, dtype=torch.float32, trust_remote_code=trust_remote_code
-                )
-                missing = set()
+        raw = json.loads(written.read_text(encoding="utf-8"))
+        timm = _is_timm(name, raw)
+        if timm:
+            whole = tower = _timm(where, commit or revision, untrained=untrained, seed=seed)
+            config, processor, missing = None, None, set[str]()
         else:
-            whole, loading = transformers.AutoModel.from_pretrained(
-                where, config=config, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **common
-            )
-            missing = set(loading["missing_keys"])
-    _require_vision(name, type(whole))
-    tower = whole.get_encoder(modality="image").float().eval()
-    absent = {id(t) for key, t in (*whole.named_parameters(), *whole.named_buffers()) if key in missing}
+            if trust_remote_code:
+                _refuse_foreign_code(name, raw)
+            config, processor, whole, missing = _transformers(name, where, common, untrained=untrained, seed=seed)
+    if not timm:
+        tower = towers.tower_of(name, whole)
+    weights = fingerprints.weights_sha256(Path(where)) if local and not untrained else None
+    identity = (
+        f"local:{fingerprints.folder_sha256(Path(where), weights)}" if local else commit and f"hub:{name}@{commit}"
+    )
+    if identity and trust_remote_code and raw.get("auto_map"):
+        identity += ":own code"
     return Checkpoint(
-        tower=tower,
+        whole=whole,
+        tower=in_precision(tower, torch.float32).eval(),
         config=config,
         processor=processor,
-        random=tuple(t for t in (*tower.parameters(), *tower.buffers()) if id(t) in absent),
+        fields=lambda: _processor_fields(where, commit or revision),
+        missing=frozenset(missing),
         source="demo" if name == DEMO else "local" if local else "hub",
         commit=commit,
-        weights_sha256=_weights_sha256(Path(where)) if local and not untrained else None,
+        weights_sha256=weights,
+        identity=f"{identity}:untrained:{seed}" if identity and untrained else identity,
     )
 
 
-def _commit(name: str, revision: str | None) -> str | None:
-    """Return the commit that a revision points to; without a network, the one it was last fetched at."""
+def in_precision(module: Any, dtype: Any) -> Any:
+    """Cast the real numbers of a module: complex ones, as of rotary positions, would lose their imaginary part."""
+    return module._apply(lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)  # noqa: SLF001
+
+
+def _file(where: str, file: str, revision: str | None) -> Path:
+    """Return a file of a model; without a network, as it was last fetched. On the Hub, its folder is its commit."""
     from transformers.utils import cached_file
 
-    # The cache holds each file in a folder named by its commit.
-    folder = Path(cached_file(name, "config.json", revision=revision)).parent.name
-    return folder if _COMMIT.fullmatch(folder) else None
+    found = cached_file(where, file, revision=revision)
+    if found is None:
+        raise FileNotFoundError(f"It has no file named {file}.")
+    return Path(found)
 
 
-def _refuse_foreign_code(name: str, where: str, commit: str | None) -> None:
+def _is_timm(name: str, raw: Any) -> bool:
+    """Tell timm's own format from that of ``transformers`` by ``config.json``, and refuse what is neither."""
+    if not isinstance(raw, dict):
+        raise TypeError(f"config.json holds {type(raw).__name__}, not an object.")
+    if raw.get("model_type") or raw.get("auto_map"):
+        return False
+    if "architecture" not in raw:
+        raise EncoderError(
+            f"{name!r} has a config.json with neither model_type, as transformers writes, nor architecture, as timm "
+            f"writes: its format is not known. Load the model yourself, and pass it as a torch.nn.Module or a "
+            f"function from images (n, C, H, W) to vectors (n, d)."
+        )
+    from . import timm_models
+
+    return timm_models.recognises(raw)
+
+
+def _timm(where: str, revision: str | None, *, untrained: bool, seed: int) -> Any:
+    from . import timm_models
+
+    folder = _file(where, "config.json" if untrained else "model.safetensors", revision).parent
+    return timm_models.load(folder, untrained=untrained, seed=seed)
+
+
+def _transformers(
+    name: str, where: str, common: dict[str, Any], *, untrained: bool, seed: int
+) -> tuple[Any, Any, Any, set[str]]:
+    """Return configuration, image processor, model, and the names of the weights that it lacks."""
+    import torch
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(where, **common)
+    if getattr(config, "mask_ratio", None) and families.of(config).call is None:
+        # A masked autoencoder hides most of each image at random while it is trained; here it sees all of it.
+        config.mask_ratio = 0.0
+    towers.refuse_by_configuration(name, config)
+    own_code = common["trust_remote_code"] and "AutoModel" in (getattr(config, "auto_map", None) or {})
+    kind: Any = None if own_code else towers.model_class(config)
+    if kind is not None:
+        towers.refuse_without_pixels(name, kind)
+        towers.refuse_by_structure(name, kind, config)
+    elif not own_code and type(config).__module__.startswith("transformers."):
+        raise EncoderError(
+            f"{name!r} is of a model type, {config.model_type!r}, for which transformers has no class that takes "
+            f"images to features. Load it yourself, and pass a function from images (n, C, H, W) to vectors (n, d)."
+        )
+    processor = _processor(where, common)
+    missing: set[str] = set()
+    if untrained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed % 2**63)  # what torch takes
+            if kind is None:
+                trust = common["trust_remote_code"]
+                whole = transformers.AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=trust)
+            else:
+                whole = kind._from_config(config, dtype=torch.float32)  # noqa: SLF001
+    else:
+        how = common if kind is None else {"revision": common["revision"]}
+        options = {"config": config, "dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+        whole, loading = (kind or transformers.AutoModel).from_pretrained(where, **options, **how)
+        other = towers.saved_class(config)
+        names = {key for key, _ in whole.named_parameters()}
+        if loading["unexpected_keys"] and 2 * len(names & {*loading["missing_keys"]}) > len(names) and other:
+            # The base class does not know its own weights by the names that the whole model gave them.
+            whole, loading = other.from_pretrained(where, **options, **how)
+        missing = set(loading["missing_keys"])
+    towers.refuse_without_pixels(name, type(whole))
+    return config, processor, whole, missing
+
+
+def _refuse_foreign_code(name: str, raw: dict[str, Any]) -> None:
     """Refuse a configuration that takes its code from another repository: no commit of that one is pinned."""
-    from transformers.utils import cached_file
-
-    config = json.loads(Path(cached_file(where, "config.json", revision=commit)).read_text())
-    foreign = [str(code) for code in config.get("auto_map", {}).values() if "--" in str(code)]
+    foreign = [str(code) for code in raw.get("auto_map", {}).values() if "--" in str(code)]
     if foreign:
         raise EncoderError(
             f"{name!r} takes its code from another repository ({foreign[0]}), of which no commit is pinned. "
@@ -138,98 +221,24 @@ def _refuse_foreign_code(name: str, where: str, commit: str | None) -> None:
         )
 
 
-def _require_vision(name: str, found: Any) -> None:
-    """Refuse a model class that takes no pixels, by name, before its weights are fetched."""
-    classes = found if isinstance(found, tuple) else (found,)
-    for one in classes:
-        main = getattr(one, "main_input_name", None)
-        if main not in (None, "pixel_values") and not hasattr(one, "get_image_features"):
-            raise EncoderError(
-                f"{name!r} is not a vision encoder: {one.__name__} takes {main!r}, expected 'pixel_values'. "
-                f"Choose a model that takes images."
-            )
-
-
 def _processor(where: str, common: dict[str, Any]) -> Any:
     import transformers
 
     try:
         return transformers.AutoImageProcessor.from_pretrained(where, **common)
-    except (OSError, ValueError, ImportError):
-        # No preprocessor_config.json, or one for a package that is not here: from_processor says what to do.
+    except Exception:  # noqa: BLE001
+        # No preprocessor_config.json, or one for a package that is not here: its fields are read, if it has any.
         return None
 
 
-def _weights_sha256(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            while chunk := stream.read(1 << 22):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _teaching(name: str) -> Iterator[None]:
-    """Turn what the libraries raise while a model is found and loaded into sentences with a next step."""
-    from huggingface_hub import errors as hub
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (SynBenchError, MemoryError):
-        raise
-    except Exception as error:
-        causes: list[BaseException] = []
-        cause: BaseException | None = error
-        while cause is not None and cause not in causes:
-            causes.append(cause)
-            cause = cause.__cause__ or cause.__context__
-        said = " ".join(str(error).split())
-        remedies: list[tuple[tuple[type[BaseException], ...], str]] = [
-            ((hub.GatedRepoError,), "Ask for access on its page, then log in with `hf auth login`."),
-            ((hub.RevisionNotFoundError,), "Check revision=: a branch, a tag or a commit hash."),
-            ((hub.RepositoryNotFoundError,), "Check the spelling, or log in if it is private."),
-            (
-                (hub.LocalEntryNotFoundError, hub.OfflineModeIsEnabled),
-                "Check the network, or fetch it first with `hf download`.",
-            ),
-            ((ImportError,), "Install what it needs."),
-            ((SafetensorError,), "Fetch its weights again: the file is not whole."),
-        ]
-        remedy = next((text for kinds, text in remedies if any(isinstance(c, kinds) for c in causes)), None)
-        if remedy is None and "ignore_mismatched_sizes" in said:
-            remedy = "Its weights do not fit its config.json: take both from one revision."
-        if remedy is None and "safetensors" in said:
-            remedy = "Weights are read from safetensors only; convert the checkpoint, or choose another revision."
-        raise EncoderError(
-            f"cannot load {name!r}: expected the id of a vision model on the Hub, or a local folder with config.json, "
-            f"model.safetensors and preprocessor_config.json. {said} {remedy or 'Check the name and its files.'}"
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep load reports off the screen (missing weights are judged here), and bars off log files."""
-    import sys
-
-    from huggingface_hub import utils as hub
-    from transformers.utils import logging
-
-    verbosity, bars, hub_off = (
-        logging.get_verbosity(),
-        logging.is_progress_bar_enabled(),
-        hub.are_progress_bars_disabled(),
-    )
-    logging.set_verbosity_error()
-    if not sys.stderr.isatty():
-        logging.disable_progress_bar()
-        hub.disable_progress_bars()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
-        if not hub_off and hub.are_progress_bars_disabled():
-            hub.enable_progress_bars()
+def _processor_fields(where: str, revision: str | None) -> dict[str, Any] | None:
+    """Return what a model writes of its image processor, as it is on file."""
+    for file in ("preprocessor_config.json", "processor_config.json"):
+        try:
+            found = json.loads(_file(where, file, revision).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found = found.get("image_processor", found if file.startswith("pre") else None)
+        if isinstance(found, dict):
+            return found
+    return None

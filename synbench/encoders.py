@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .batching import out_of_memory
 from .errors import EncoderError, RepresentationError
 from .preprocessing import InputContract
 
@@ -53,6 +54,10 @@ class Encoder:
         dtype: the precision of its weights and arithmetic.
         dtype_reason: why that one.
         module: the module behind it, if there is one.
+        identity: everything about weights and code that decides the vectors, as one string: ``hub:<id>@<commit>``
+            or ``local:<sha256>``; ``None`` where it cannot be told, as of a module or a callable.
+        missing: names of the weights of the vision tower that the checkpoint lacks, needed or not.
+        load: reads the weights, of an encoder that was only described so far.
     """
 
     forward: Callable[["torch.Tensor"], Any]
@@ -62,6 +67,13 @@ class Encoder:
     dtype: str
     dtype_reason: str
     module: Any = None
+    identity: str | None = None
+    missing: tuple[str, ...] = ()
+    load: "Callable[[], Encoder] | None" = None
+
+    def ready(self) -> "Encoder":
+        """Return the encoder with its weights."""
+        return self if self.load is None else self.load()
 
     def __call__(self, images: "torch.Tensor") -> "torch.Tensor":
         """Return the representations of images in units of [0, 1], float32, on the device.
@@ -80,10 +92,8 @@ class Encoder:
         inputs = self.contract.normalize(images).to(getattr(torch, self.dtype))
         try:
             output = self.forward(inputs)
-        except (torch.OutOfMemoryError, MemoryError):
-            raise
         except Exception as error:
-            if "can't allocate memory" in str(error):
+            if out_of_memory(error):
                 raise
             raise EncoderError(
                 f"{self.record.id!r} does not take images of shape {tuple(inputs.shape)} "

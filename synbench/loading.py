@@ -1,31 +1,36 @@
 """Making an encoder of a Hub id, a local folder, a ``torch.nn.Module`` or a callable.
 
-Hub models and folders go through the same code: ``AutoModel`` in float32 from safetensors, the vision tower of a
-dual encoder, the input contract of its own image processor, and the pooling rule.
+Hub models and folders go through the same code: float32 from safetensors, the part that takes images to features,
+the input contract of its own image processor, and the pooling rule. A ``transformers`` or timm model that the caller
+loaded gets the same vector.
 """
 
+import contextlib
 import copy
+import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import Any
 
-from . import pooling as pooling_rule
-from .checkpoints import load_checkpoint
-from .encoders import Encoder, ModelRecord, evaluating
-from .errors import ArgumentError, EncoderError, SynBenchError
-from .preprocessing import InputContract, from_arguments, from_processor
+from .checkpoints import Checkpoint, in_precision, load_checkpoint
+from .encoders import Encoder, ModelRecord
+from .errors import ArgumentError
+from .first_look import refuse_logits, with_dimension
+from .pooling import CHOICES, Pooling
+from .preprocessing import InputContract, at_configured_size, from_arguments, from_processor
+from .probing import NotTakenError, pooled, projection, unread_weights
 from .settings import check_flag, check_integer
+from .towers import tower_of
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
-_REPEATABLE = 1e-3
 
 
 def load_encoder(
     model: Any,
     *,
     revision: str | None = None,
+    pooling: str | None = None,
     device: Any = None,
     dtype: Any = None,
     image_size: Any = None,
@@ -38,9 +43,12 @@ def load_encoder(
     """Make an encoder of a model.
 
     Args:
-        model: a Hub id, a local folder in ``transformers`` format, a ``torch.nn.Module``, or a callable
+        model: a Hub id, a local folder in the format of ``transformers`` or timm, a ``torch.nn.Module``, or a callable
             from (n, C, H, W) float32 tensors to (n, d) arrays.
         revision: branch, tag or commit on the Hub; resolved to a commit once.
+        pooling: how the output of the vision model becomes one vector: ``"cls"``, ``"mean"``, ``"cls+mean"``,
+            ``"pooler"`` or ``"projected"``, as ``synbench.pooling`` tells; by default its rule, which takes the pooled
+            output of the vision part, before any projection.
         device: such as ``"cuda:0"``; by default the accelerator of this process or the CPU, and for a
             module the place where it is.
         dtype: ``"float32"`` (default on every device), ``"bfloat16"``, ``"float16"`` or ``"float64"``;
@@ -65,10 +73,12 @@ def load_encoder(
     check_flag("untrained", untrained)
     if not isinstance(revision, (str, NoneType)):
         raise ArgumentError(f"revision must be the name of a branch or tag, or a commit hash, got {revision!r}.")
+    if pooling not in (*CHOICES, None):
+        raise ArgumentError(f"pooling must be one of {', '.join(map(repr, CHOICES))}, got {pooling!r}.")
     sizes = (image_size, image_mean, image_std)
     if isinstance(model, (str, Path)):
         loading = {"revision": revision, "trust_remote_code": trust_remote_code, "untrained": untrained}
-        return _of_checkpoint(str(model), _device(device), wanted, sizes, seed, loading)
+        return _of_checkpoint(str(model), choose_device(device), wanted, sizes, seed, pooling, loading)
     if not callable(model):
         raise ArgumentError(
             f"model must be a Hub id, a local folder, a torch.nn.Module or a callable, got {type(model).__name__}."
@@ -78,7 +88,7 @@ def load_encoder(
             "revision=, trust_remote_code= and untrained= are for Hub models and folders; "
             "a module or callable is scored as it is. Leave them out."
         )
-    return _of_callable(model, None if device is None else _device(device), wanted, sizes)
+    return _of_callable(model, None if device is None else choose_device(device), wanted, sizes, pooling)
 
 
 def _of_checkpoint(
@@ -87,16 +97,26 @@ def _of_checkpoint(
     dtype: str | None,
     sizes: tuple[Any, Any, Any],
     seed: int,
+    asked: str | None,
     loading: dict[str, Any],
 ) -> Encoder:
-    import torch
-
     check_integer("seed", seed, least=0, remedy="every seed gives its own weights, 0 included")
     found = load_checkpoint(name, seed=seed, **loading)
-    contract = from_processor(name, found.processor, found.config, *sizes)
     chosen = dtype or "float32"
-    found.tower.to(device=device, dtype=getattr(torch, chosen))
-    forward, choice = _pooled(found.tower, contract, device, chosen, found.random, name)
+    missing: tuple[str, ...] = ()
+    if found.config is None:
+        _refuse_pooling(asked, "a timm model, which gives the vector before its classifier")
+        module = _placed(found.tower, device, chosen)
+        forward, contract, pooled_by, why = _of_timm(module, sizes)
+    else:
+        contracts = _contracts(name, found, sizes)
+        if asked == "projected":
+            # The text tower takes no part in the projection of images, and would take as much memory again.
+            found.whole._modules.pop("text_model", None)  # noqa: SLF001
+        common = {"name": name, "asked": asked, "lacking": found.lacking}
+        module, forward, choice, contract = _embedded(found.whole, found.tower, contracts, device, chosen, **common)
+        missing = tuple(key.removeprefix("whole.") for key in found.lacking(module))
+        pooled_by, why = _described(choice)
     record = ModelRecord(
         id=name,
         source=found.source,
@@ -104,25 +124,73 @@ def _of_checkpoint(
         commit=found.commit,
         weights_sha256=found.weights_sha256,
         architecture=type(found.tower).__name__,
-        pooling=f"{choice.field}: {choice.reduction}",
-        pooling_reason=choice.reason,
+        pooling=pooled_by,
+        pooling_reason=why,
         dimension=0,
         trained=not loading["untrained"],
     )
     reason = "asked for" if dtype else "default: lower precisions are not yet shown to leave the score alone"
-    return _with_dimension(Encoder(forward, contract, record, device, chosen, reason, found.tower))
+    encoder = Encoder(forward, contract, record, device, chosen, reason, module, found.identity, missing)
+    return with_dimension(encoder)
 
 
-def _of_callable(model: Any, device: str | None, dtype: str | None, sizes: tuple[Any, Any, Any]) -> Encoder:
+def _contracts(name: str, found: Checkpoint, sizes: tuple[Any, Any, Any]) -> list[InputContract]:
+    """Return what the image processor makes, and after it the size of the configuration if that is another."""
+    tower = getattr(found.tower, "config", None)
+    contract = from_processor(name, found.processor, found.config, *sizes, fields=found.fields, tower=tower)
+    other = at_configured_size(contract, tower, found.config) if sizes[0] is None else None
+    return [contract] if other is None else [contract, other]
+
+
+def _embedded(
+    whole: Any, tower: Any, contracts: list[InputContract], device: str, dtype: str, **options: Any
+) -> tuple[Any, Callable[[Any], Any], Pooling, InputContract]:
+    """Return the module that runs, its function to vectors, the pooling, and the contract that it takes."""
+    projects = hasattr(whole, "get_image_features")
+    if projects and options["asked"] == "projected":
+        module = _placed(projection(whole, tower), device, dtype)
+        with contextlib.suppress(NotTakenError):
+            return module, *pooled(module, contracts, device, dtype, **options)
+        # It needs more than images for that: what it can give of images alone is told below.
+        projects = False
+    module = _placed(tower, device, dtype)
+    return module, *pooled(module, contracts, device, dtype, projects=projects, **options)
+
+
+def _of_timm(module: Any, sizes: tuple[Any, Any, Any]) -> tuple[Callable[[Any], Any], InputContract, str, str]:
+    from . import timm_models
+
+    contract = timm_models.contract(module, *sizes)
+    return timm_models.forward(module), contract, timm_models.POOLING, timm_models.REASON
+
+
+def _described(choice: Pooling) -> tuple[str, str]:
+    return f"{choice.field}: {choice.reduction}", choice.reason
+
+
+def _refuse_pooling(asked: str | None, what: str) -> None:
+    if asked is not None:
+        raise ArgumentError(f"pooling= is for models in transformers format, not for {what}. Leave it out.")
+
+
+def _of_callable(
+    model: Any, device: str | None, dtype: str | None, sizes: tuple[Any, Any, Any], asked: str | None
+) -> Encoder:
     import torch
 
-    contract = from_arguments(*sizes)
     reason = "asked for" if dtype else "default"
     if not isinstance(model, torch.nn.Module):
+        _refuse_pooling(asked, "a function, which gives its vectors itself")
+        contract = from_arguments(*sizes)
         name = getattr(model, "__name__", type(model).__name__)
         record = ModelRecord(name, "callable", None, None, None, name, "vector", "the output as it is", 0, True)
-        return _with_dimension(Encoder(model, contract, record, device or _device(None), dtype or "float32", reason))
+        return with_dimension(
+            Encoder(model, contract, record, device or choose_device(None), dtype or "float32", reason)
+        )
     name = type(model).__name__
+    by_timm = _made_by_timm(model)
+    if not by_timm:
+        contract = from_arguments(*sizes)
     own = next((p for p in model.parameters() if p.is_floating_point()), None)
     if own is not None:
         # A module stays where and as it is, unless another place or precision is asked for: then a copy moves.
@@ -130,92 +198,59 @@ def _of_callable(model: Any, device: str | None, dtype: str | None, sizes: tuple
             dtype, reason = str(own.dtype).removeprefix("torch."), "the module's own"
         device = device or str(own.device)
         if (device, dtype) != (str(own.device), str(own.dtype).removeprefix("torch.")):
-            model = copy.deepcopy(model).to(device=device, dtype=getattr(torch, dtype))
-    device, dtype = device or _device(None), dtype or "float32"
+            model = _placed(copy.deepcopy(model), device, dtype)
+    device, dtype = device or choose_device(None), dtype or "float32"
     forward, pooled_by, why = model, "vector", "the output as it is"
-    if hasattr(model, "get_encoder"):
+    if by_timm:
+        _refuse_pooling(asked, "a timm model, which gives the vector before its classifier")
+        forward, contract, pooled_by, why = _of_timm(model, sizes)
+    elif hasattr(model, "get_encoder"):
         # A transformers model that the caller loaded: its outputs have fields, so the pooling rule applies.
-        forward, choice = _pooled(model.get_encoder(modality="image"), contract, device, dtype, (), name)
-        pooled_by, why = f"{choice.field}: {choice.reduction}", choice.reason
+        tower = tower_of(name, model)
+        loaded = model
+        unread = None if tower is model else lambda images: unread_weights(loaded, tower, images)
+        common = {"name": name, "asked": asked, "unread": unread}
+        _, forward, choice, contract = _embedded(model, tower, [contract], device, dtype, **common)
+        pooled_by, why = _described(choice)
+    else:
+        _refuse_pooling(asked, "a module, which gives its vectors itself")
+        refuse_logits(model, contract, device, dtype)
     record = ModelRecord(name, "module", None, None, None, name, pooled_by, why, 0, True)
-    return _with_dimension(Encoder(forward, contract, record, device, dtype, reason, model))
+    return with_dimension(Encoder(forward, contract, record, device, dtype, reason, model))
 
 
-def _pooled(
-    module: Any, contract: InputContract, device: str, dtype: str, random: tuple[Any, ...], name: str | None = None
-) -> tuple[Callable[[Any], Any], pooling_rule.Pooling]:
-    """Choose the pooling by a try on two images, and join it to the module."""
+def _made_by_timm(model: Any) -> bool:
+    if "timm" not in sys.modules:
+        return False
+    from . import timm_models
+
+    return timm_models.made(model)
+
+
+def _placed(module: Any, device: str, dtype: str) -> Any:
     import torch
 
-    generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(2, *contract.shape, generator=generator).to(device, getattr(torch, dtype))
-
-    def run() -> Any:
-        with evaluating(module):
-            return module(pixel_values=probe)
-
-    name = name or type(module).__name__
-    try:
-        output = run()
-
-        def is_random(choice: pooling_rule.Pooling) -> bool:
-            # Disturb what the checkpoint lacks: a vector that moves depends on it.
-            if not random:
-                return False
-            kept = [t.detach().clone() for t in random]
-            before = choice(output).clone()
-            with torch.no_grad():
-                for tensor in random:
-                    if tensor.is_floating_point():
-                        tensor.copy_(torch.randn(tensor.shape, generator=generator).to(tensor))
-                moved = not torch.equal(choice(run()), before)
-                for tensor, value in zip(random, kept, strict=True):
-                    tensor.copy_(value)
-            return moved
-
-        choice = pooling_rule.choose(module, output, is_random)
-    except (SynBenchError, torch.OutOfMemoryError, MemoryError):
-        raise
-    except Exception as error:
-        raise EncoderError(
-            f"{name!r} does not take one batch of images of shape {contract.shape} as pixel_values "
-            f"({type(error).__name__}: {error}). Pass the image_size= that it was trained for, or wrap the "
-            f"model in a function from images (n, C, H, W) to vectors (n, d)."
-        ) from error
-    return (lambda images: choice(module(pixel_values=images))), choice
+    return in_precision(module.to(device), getattr(torch, dtype))
 
 
-def _with_dimension(encoder: Encoder) -> Encoder:
-    """Try the encoder on two images, so that what cannot work is known before the long run, and note d."""
-    import torch
+def choose_device(device: Any) -> str:
+    """Return the device that was asked for, or the one that ``accelerate`` gives this process.
 
-    generator = torch.Generator().manual_seed(0)
-    probe = torch.randn(2, *encoder.contract.shape, generator=generator).to(encoder.device)
-    vectors, again = encoder(probe), encoder(probe)
-    # Some models shuffle what they sum, and differ by rounding; random masks or dropout differ by far more.
-    allowed = _REPEATABLE * vectors.abs().max()
-    if torch.isfinite(vectors).all() and (vectors - again).abs().max() > allowed:
-        raise EncoderError(
-            f"{encoder.record.id!r} gives different vectors for the same images each time it is called. Switch off "
-            f"what is random in it (dropout, masking), or fix its seed."
-        )
-    return replace(encoder, record=replace(encoder.record, dimension=vectors.shape[1]))
-
-
-def _device(device: Any) -> str:
+    Raises:
+        ArgumentError: torch cannot use it here.
+    """
     import torch
     from accelerate import PartialState
 
-    if device is None:
-        return str(PartialState().device)
     try:
-        place = torch.device(device)
+        place = torch.device(PartialState().device if device is None else device)
         float(torch.zeros((), device=place))  # the meta device has no values
     except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
         raise ArgumentError(
             f"device must be one that torch can use here, such as 'cpu' or 'cuda:0', got {device!r}: {error}"
         ) from error
-    return str(place)
+    # There is one CPU; launchers number it.
+    return "cpu" if place.type == "cpu" else str(place)
 
 
 def _dtype(dtype: Any) -> str | None:

@@ -3,17 +3,20 @@
 A Gaussian image is drawn at the encoder's own size and gets (x − mean) / std by channel, and nothing
 else: no 1/255, no resize, no crop, no clipping. Size, mean and std of a Hub model are found by asking
 its own image processor: plain black, red, green and blue pictures go in, and what comes out tells the
-map that it really applies, whatever its configuration calls it.
+map that it really applies, whatever its configuration calls it. Only where that processor cannot be
+loaded or takes more than pictures are the fields of its ``preprocessor_config.json`` read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float32
 
 from .errors import ArgumentError, EncoderError
 from .mixture import check_image_shape
+from .processor_fields import Scaling, configured_channels, configured_size, read
 
 if TYPE_CHECKING:
     import torch
@@ -72,30 +75,115 @@ def from_arguments(image_size: Any, image_mean: Any, image_std: Any) -> InputCon
 
 
 def from_processor(
-    name: str, processor: Any, config: Any, image_size: Any, image_mean: Any, image_std: Any
+    name: str,
+    processor: Any,
+    config: Any,
+    image_size: Any,
+    image_mean: Any,
+    image_std: Any,
+    *,
+    fields: Callable[[], dict[str, Any] | None] = lambda: None,
+    tower: Any = None,
 ) -> InputContract:
     """Ask an image processor for its contract; arguments that are not ``None`` take precedence.
 
     Args:
         name: the model, for messages.
-        processor: a ``transformers`` image processor, or ``None`` if the model has none.
+        processor: a ``transformers`` image processor, or ``None`` if the model has none that can be loaded.
         config: the model's configuration, asked for the size where the processor fixes none.
         image_size: as ``from_arguments``.
         image_mean: as ``from_arguments``.
         image_std: as ``from_arguments``.
+        fields: reads ``preprocessor_config.json``, for a processor that cannot be loaded or asked.
+        tower: the configuration of the vision part, which goes before that of the whole model.
 
     Raises:
-        EncoderError: what the processor does is not a map by channel, or size, mean or std stay unknown.
+        EncoderError: what the processor does is not a map by channel, or size, mean or std stay unknown, or the
+            model takes images of other than one or three channels.
     """
     given = (image_size, image_mean, image_std)
     if all(v is not None for v in given):
         return from_arguments(*given)
-    if processor is None:
+    channels = configured_channels(tower, config)
+    if image_size is None and channels not in (1, 3):
         raise EncoderError(
-            f"{name!r} has no image processor that could be loaded, so its input size, mean and std are unknown. "
-            f"Pass image_size=, image_mean= and image_std=, or add a preprocessor_config.json."
+            f"{name!r} takes {channels} channels, such as an image with a mask or a depth beside it; expected 1 or 3. "
+            f"Choose an image encoder, or pass image_size=({channels}, height, width), image_mean= and image_std=."
         )
-    size, matrix, offset = _probe(name, processor)
+    scaling = _scaling(name, processor, config, fields)
+    size = scaling.size
+    if size is None and image_size is None:
+        size = configured_size(tower, config)
+        if size is None:
+            raise EncoderError(
+                f"neither the image processor nor the configuration of {name!r} fixes an input size. "
+                f"Pass image_size=, such as 224."
+            )
+    shape = check_image_shape(image_size if image_size is not None else (channels, *(size or ())))
+    contract = from_arguments(
+        shape,
+        image_mean if image_mean is not None else scaling.mean[: shape[0]],
+        image_std if image_std is not None else scaling.std[: shape[0]],
+    )
+    source = scaling.source if given == (None, None, None) else f"{scaling.source} and arguments"
+    order = tuple(i for i in scaling.order if i < shape[0]) or (0,)
+    return InputContract(contract.shape, contract.mean, contract.std, order, source)
+
+
+def at_configured_size(contract: InputContract, tower: Any, config: Any) -> InputContract | None:
+    """Return a contract at the size of the configuration, for a model that takes no other; ``None`` if it is that."""
+    size = configured_size(tower, config)
+    if size is None or size == contract.shape[1:]:
+        return None
+    return replace(contract, shape=(contract.shape[0], *size), source=f"{contract.source}, size of config.json")
+
+
+def _scaling(name: str, processor: Any, config: Any, fields: Callable[[], dict[str, Any] | None]) -> Scaling:
+    """Return what a processor does: asked, or read from its fields where it cannot be loaded or does not answer."""
+    refusal = EncoderError(
+        f"{name!r} has no image processor that could be loaded, so its input size, mean and std are unknown. "
+        f"Pass image_size=, image_mean= and image_std=, or add a preprocessor_config.json."
+    )
+    if processor is not None:
+        try:
+            return _probe(name, processor)
+        except _NoAnswerError as error:
+            refusal = error
+    written = fields() or getattr(config, "pretrained_cfg", None)
+    scaling = None if written is None else read(written)
+    if scaling is None:
+        raise refusal
+    return scaling
+
+
+class _NoAnswerError(EncoderError):
+    """A processor that does not take plain pictures, or does not make images of them."""
+
+
+def _probe(name: str, processor: Any) -> Scaling:
+    """Return the size the processor makes (None if it follows its input), and its map by channel."""
+    from PIL import Image
+
+    colours = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    outputs = []
+    for side in (96, 160):
+        try:
+            plain = [Image.new("RGB", (side, side), colour) for colour in colours]
+            outputs.append(np.stack([np.asarray(p, dtype=np.float64) for p in processor(images=plain)["pixel_values"]]))
+        except Exception as error:
+            raise _NoAnswerError(
+                f"the image processor of {name!r} does not take plain pictures ({type(error).__name__}: {error}). "
+                f"Pass image_size=, image_mean= and image_std=."
+            ) from error
+    first, second = outputs
+    if first.ndim != 4 or first.shape[1] != 3:
+        raise _NoAnswerError(
+            f"the image processor of {name!r} makes {first.shape}, expected (n, 3, height, width). "
+            f"Pass image_size=, image_mean= and image_std=."
+        )
+    height, width = first.shape[2:]
+    centre = first[:, :, height // 2, width // 2]
+    matrix, offset = (centre[1:] - centre[0]).T, centre[0]
     order = tuple(int(i) for i in np.abs(matrix).argmax(axis=1))
     gain = matrix[np.arange(3), list(order)]
     by_channel = np.zeros((3, 3))
@@ -109,64 +197,8 @@ def from_processor(
             f"the image processor of {name!r} mixes or inverts channels, expected a scaling by channel. "
             f"Pass image_size=, image_mean= and image_std=."
         )
-    if size is None and image_size is None:
-        size = _configured_size(config)
-        if size is None:
-            raise EncoderError(
-                f"neither the image processor nor the configuration of {name!r} fixes an input size. "
-                f"Pass image_size=, such as 224."
-            )
-    # The processor works in float32: six digits are what its answer is good for.
-    mean = [float(f"{v:.6g}") for v in -offset / gain]
-    std = [float(f"{v:.6g}") for v in 1.0 / gain]
-    channels = int(getattr(config, "num_channels", None) or 3)
-    shape = check_image_shape(image_size if image_size is not None else (channels, *(size or ())))
-    contract = from_arguments(
-        shape,
-        image_mean if image_mean is not None else mean[: shape[0]],
-        image_std if image_std is not None else std[: shape[0]],
-    )
-    source = "image processor" if given == (None, None, None) else "image processor and arguments"
-    return InputContract(contract.shape, contract.mean, contract.std, order[: shape[0]], source)
-
-
-def _probe(
-    name: str, processor: Any
-) -> tuple[tuple[int, int] | None, Float[np.ndarray, "3 3"], Float[np.ndarray, " 3"]]:
-    """Return the size the processor makes (None if it follows its input), and A, b of its map A·x + b."""
-    from PIL import Image
-
-    colours = [(0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255)]
-    outputs = []
-    for side in (96, 160):
-        try:
-            plain = [Image.new("RGB", (side, side), colour) for colour in colours]
-            outputs.append(np.stack([np.asarray(p, dtype=np.float64) for p in processor(images=plain)["pixel_values"]]))
-        except Exception as error:
-            raise EncoderError(
-                f"the image processor of {name!r} does not take plain pictures ({type(error).__name__}: {error}). "
-                f"Pass image_size=, image_mean= and image_std=."
-            ) from error
-    first, second = outputs
-    if first.ndim != 4 or first.shape[1] != 3:
-        raise EncoderError(
-            f"the image processor of {name!r} makes {first.shape}, expected (n, 3, height, width). "
-            f"Pass image_size=, image_mean= and image_std=."
-        )
-    height, width = first.shape[2:]
-    centre = first[:, :, height // 2, width // 2]
     size = (height, width) if second.shape == first.shape else None
-    return size, (centre[1:] - centre[0]).T, centre[0]
-
-
-def _configured_size(config: Any) -> tuple[int, int] | None:
-    for part in (config, getattr(config, "vision_config", None)):
-        size = getattr(part, "image_size", None)
-        if isinstance(size, int):
-            return (size, size)
-        if isinstance(size, (list, tuple)) and len(size) == 2:
-            return (int(size[0]), int(size[1]))
-    return None
+    return Scaling.of(size, -offset / gain, 1.0 / gain, order, "image processor")
 
 
 def _per_channel(name: str, value: Any, channels: int) -> tuple[float, ...]:

@@ -568,10 +568,12 @@ def test_transformers_model_that_the_caller_loaded_is_pooled_like_its_folder(fam
 
 
 def test_transformers_model_without_an_image_output_is_refused():
-    model = transformers.ViTForImageClassification(transformers.ViTConfig(**checkpoints.LAYERS))
-    refused(r"expected an output with a vector, a map or tokens for each image, got logits", model, image_size=SIZE)
+    matcher = transformers.SuperPointForKeypointDetection(
+        transformers.SuperPointConfig(encoder_hidden_sizes=[8] * 4, decoder_hidden_size=8, descriptor_decoder_dim=8)
+    )
+    refused(r"'SuperPointForKeypointDetection' finds keypoints", matcher, image_size=SIZE)
     text = transformers.BertModel(transformers.BertConfig(**checkpoints.TEXT))
-    refused(r"'BertModel' does not take one batch of images", text, image_size=SIZE)
+    refused(r"'BertModel' is not a vision encoder: BertModel takes 'input_ids'", text, image_size=SIZE)
 
 
 def thirds(images):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from synbench import EncoderError
-from synbench.pooling import Pooling, choose
+from synbench import ArgumentError, EncoderError
+from synbench.pooling import CHOICES, Pooling, available, choose
 
 
 def numbers(*shape):
@@ -173,3 +173,136 @@ def test_a_pooling_is_applied_to_every_later_output_alike():
     for count in (1, 2, 7):
         tokens = numbers(count, 17, 4)
         assert torch.equal(pooling({"last_hidden_state": tokens}), tokens[:, 0])
+
+
+# ------------------------------------------------------------------------------------- which tokens, which dimensions
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "patch", "first"),
+    [
+        (17, (32, 32), 8, 1),
+        (21, (32, 32), 8, 5),
+        # Four registers and a class token beside four patches: nine tokens are no grid of three by three.
+        (9, (16, 16), 8, 5),
+        (25, (24, 64), 8, 1),
+        (13, (32, 24), [8, 8], 1),
+    ],
+)
+def test_patch_tokens_are_told_from_others_by_the_grid(count, size, patch, first):
+    tokens = numbers(2, count, 4)
+    of = module("cls_token", patch_size=patch)
+    check({"last_hidden_state": tokens}, tokens[:, 0], "last_hidden_state", "class token", of, size=size)
+    found = choose(of, {"last_hidden_state": tokens}, asked="mean", size=size)
+    torch.testing.assert_close(found({"last_hidden_state": tokens}), tokens[:, first:].mean(dim=1))
+    of.config.use_mean_pooling = True
+    expected = tokens[:, first:].mean(dim=1)
+    check({"last_hidden_state": tokens}, expected, "last_hidden_state", "patch token mean", of, size=size)
+
+
+def test_as_many_tokens_as_patches_have_no_class_token_among_them():
+    tokens = numbers(2, 12, 4)
+    of = module("cls_token", patch_size=8)
+    check({"last_hidden_state": tokens}, tokens.mean(dim=1), "last_hidden_state", "token mean", of, size=(32, 24))
+
+
+def test_tokens_for_objects_to_detect_are_not_patches():
+    tokens = numbers(2, 1 + 16 + 3, 4)
+    of = module("cls_token", patch_size=8, num_detection_tokens=3)
+    of.register_parameter("detection_tokens", torch.nn.Parameter(torch.zeros(1, 3, 4)))
+    found = choose(of, {"last_hidden_state": tokens}, asked="mean", size=(32, 32))
+    torch.testing.assert_close(found({"last_hidden_state": tokens}), tokens[:, 1:17].mean(dim=1))
+
+
+def test_tokens_in_place_of_a_feature_map_are_averaged_without_the_class_token():
+    expected = TOKENS[:, 1:].mean(dim=1)
+    check(
+        {"feature_maps": (numbers(2, 17, 4), TOKENS)}, expected, "feature_maps", "patch token mean", module("cls_token")
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "last"),
+    [
+        ((2, 8, 6, 32), (64, 48), True),
+        ((2, 32, 8, 6), (64, 48), False),
+        # Square in the first two, and yet no channels last: only the other two have the proportions of the image.
+        ((2, 8, 8, 6), (64, 48), False),
+        ((2, 7, 7, 12), (56, 56), True),
+    ],
+)
+def test_maps_of_oblong_images_are_told_by_their_proportions(shape, size, last):
+    found = numbers(*shape)
+    expected = found.mean(dim=(1, 2) if last else (2, 3))
+    reduction = "map mean, channels last" if last else "map mean"
+    check({"last_hidden_state": found}, expected, "last_hidden_state", reduction, size=size)
+
+
+@pytest.mark.parametrize("field", ["pooler_output", "image_embeds"])
+def test_a_pooled_field_of_many_tokens_is_passed_over(field):
+    output = {field: numbers(2, 16, 9), "last_hidden_state": TOKENS}
+    check(output, TOKENS.mean(dim=1), "last_hidden_state", "token mean", module())
+
+
+def test_a_pooled_field_of_one_token_is_that_token():
+    one = numbers(2, 1, 4)
+    check({"cls_token_value": one, "last_hidden_state": MAP}, one[:, 0], "cls_token_value", "class token")
+
+
+def test_a_pooler_that_means_nothing_is_passed_over_with_its_reason():
+    of = module(model_type="janus_vision_model")
+    output = {"last_hidden_state": TOKENS, "pooler_output": VECTOR}
+    pooling = check(output, TOKENS.mean(dim=1), "last_hidden_state", "token mean", of)
+    assert pooling.reason == "its pooler is the first patch; the model has no class token"
+
+
+# ------------------------------------------------------------------------------------------------ what is asked for
+
+
+BOTH = {"last_hidden_state": TOKENS, "pooler_output": VECTOR}
+
+
+@pytest.mark.parametrize(
+    ("of", "output", "able"),
+    [
+        (module("cls_token"), BOTH, ["cls", "mean", "cls+mean", "pooler"]),
+        (module("cls_token", DensePooler()), BOTH, ["cls", "mean", "cls+mean", "pooler"]),
+        (module(), BOTH, ["mean", "pooler"]),
+        (module(), {"last_hidden_state": MAP}, ["mean"]),
+        (module(), {"summary": VECTOR, "features": TOKENS}, ["cls", "mean"]),
+        (module(), {"cls_token_value": numbers(2, 1, 4), "last_hidden_state": MAP}, ["cls", "mean"]),
+        (module(), {"image_features": VECTOR}, ["projected"]),
+        (module(), {"logits": VECTOR}, []),
+    ],
+)
+def test_what_can_be_asked_for_is_given_and_the_rest_refused_with_it(of, output, able):
+    assert list(available(of, output)) == able
+    for asked in CHOICES:
+        if asked in able:
+            found = choose(of, output, asked=asked)
+            assert found.reason == "asked for"
+            assert found(output).shape == (2, 8 if asked == "cls+mean" else 4)
+        else:
+            expected = " or ".join(map(repr, able)).replace("+", r"\+") if able else "and neither is any other"
+            match = rf"pooling='{asked.replace('+', '[+]')}' is not what Module can give, .*{expected}"
+            with pytest.raises(ArgumentError, match=match):
+                choose(of, output, asked=asked)
+
+
+def test_cls_and_mean_lie_one_after_the_other():
+    found = choose(module("cls_token"), BOTH, asked="cls+mean")
+    assert torch.equal(found(BOTH), torch.cat([TOKENS[:, 0], TOKENS[:, 1:].mean(dim=1)], dim=1))
+
+
+def test_projection_is_named_where_the_model_has_one():
+    with pytest.raises(ArgumentError, match=r"expected 'mean' or 'projected'\. Leave it out"):
+        choose(module(), {"last_hidden_state": MAP}, asked="cls", projects=True)
+
+
+def test_random_weights_are_named_as_far_as_they_fit():
+    names = [f"layer.{i}" for i in range(5)]
+    match = r"missing from the checkpoint: layer\.0, layer\.1, layer\.2 and 2 more; its vector would be random"
+    with pytest.raises(EncoderError, match=match):
+        choose(module(), BOTH, lambda _: True, asked="mean", missing=names)
+    with pytest.raises(EncoderError, match=r"These weights are layer\.0, layer\.1: take a checkpoint that has them\.$"):
+        choose(module(), BOTH, lambda _: True, missing=names[:2])

@@ -9,7 +9,8 @@ import transformers
 from PIL import Image
 
 from synbench import ArgumentError, EncoderError
-from synbench.preprocessing import InputContract, from_arguments, from_processor
+from synbench.preprocessing import InputContract, at_configured_size, from_arguments, from_processor
+from synbench.processor_fields import configured_channels, configured_size, read
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 HALVES = (0.5, 0.5, 0.5)
@@ -212,6 +213,149 @@ def test_with_everything_given_the_processor_is_not_asked():
         raise AssertionError("asked")
 
     assert ask(Fake(does), size=8, mean=0.5, std=0.5).source == "arguments"
+
+
+# ------------------------------------------------------------------- where the processor cannot be asked: its fields
+
+
+FIXED = {"size": {"height": 32, "width": 40}}
+# Every form of the fields of a processor that can be loaded here, so that the reading is judged by the processor.
+READABLE = {
+    "height and width": ("ViTImageProcessor", FIXED),
+    "one number": ("ViTImageProcessor", {"size": 32}),
+    "shortest edge": ("ConvNextImageProcessor", {"size": {"shortest_edge": 32}, "crop_pct": 0.875}),
+    "cropped": ("CLIPImageProcessor", {"size": {"shortest_edge": 48}, "crop_size": {"height": 32, "width": 24}}),
+    "cropped to one number": ("CLIPImageProcessor", {"size": 48, "crop_size": 32}),
+    "not cropped": ("CLIPImageProcessor", {"size": {"height": 32, "width": 32}, "do_center_crop": False}),
+    "edges": ("DetrImageProcessor", {"size": {"shortest_edge": 32, "longest_edge": 64}}),
+    "padded": ("SamImageProcessor", {"size": {"longest_edge": 32}, "pad_size": {"height": 48, "width": 48}}),
+    "not resized": ("ViTImageProcessor", {"do_resize": False}),
+    "not normalised": ("ViTImageProcessor", {**FIXED, "do_normalize": False}),
+    "not rescaled": ("ViTImageProcessor", {**FIXED, "do_rescale": False, "image_mean": [9, 8, 7]}),
+    "rescaled otherwise": ("ViTImageProcessor", {**FIXED, "rescale_factor": 1 / 127.5}),
+    "shifted": ("EfficientNetImageProcessor", {**FIXED, "rescale_factor": 1 / 127.5, "rescale_offset": True}),
+    "normalised twice": ("EfficientNetImageProcessor", FIXED),
+    "normalised once": ("EfficientNetImageProcessor", {**FIXED, "include_top": False}),
+    "flipped": ("MobileViTImageProcessor", {**FIXED, "do_center_crop": False, "do_flip_channel_order": True}),
+    "not flipped": ("MobileViTImageProcessor", {**FIXED, "do_center_crop": False, "do_flip_channel_order": False}),
+}
+
+
+@pytest.mark.parametrize("name", READABLE)
+def test_fields_say_what_the_processor_does(name):
+    kind, fields = READABLE[name]
+    # As it was written: with what the class itself adds, since its name alone does not tell it.
+    written = {"do_normalize": True, **OWN, **fields}
+    processor = getattr(transformers, kind)(**written)
+    asked = ask(processor, SimpleNamespace(image_size=96))
+    if kind == "MobileViTImageProcessor":
+        written["do_normalize"] = False
+    found = from_processor(
+        "some/model",
+        None,
+        SimpleNamespace(image_size=96),
+        None,
+        None,
+        None,
+        fields=lambda: {**written, "image_processor_type": kind},
+    )
+    assert found.source == "preprocessor_config.json"
+    assert (found.shape, found.order) == (asked.shape, asked.order)
+    np.testing.assert_allclose(found.mean, asked.mean, rtol=DIGITS, atol=1e-6)
+    np.testing.assert_allclose(found.std, asked.std, rtol=DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({"size": {"shortest_edge": 3136, "longest_edge": 1003520}}, None),
+        ({"size": {"shortest_edge": 800, "longest_edge": 1333}}, (800, 800)),
+        ({"size": {"shortest_edge": 65536, "longest_edge": 16777216}}, None),
+        ({"size": None}, None),
+        ({}, None),
+        ({"size": {"max_height": 378, "max_width": 378}}, None),
+        ({"crop_size": {"shortest_edge": 24}, "size": {"shortest_edge": 32}, "do_center_crop": True}, (24, 24)),
+        ({"crop_size": 24, "size": 32, "do_center_crop": False}, (32, 32)),
+        ({"size": [24, 32]}, (24, 32)),
+    ],
+    ids=str,
+)
+def test_size_is_read_in_all_its_forms(written, expected):
+    assert read(written).size == expected
+
+
+def test_channels_that_are_flipped_last_take_their_mean_and_std_along():
+    found = read({"image_processor_type": "PPLCNetImageProcessor", "do_normalize": True, **OWN})
+    assert found.order == (2, 1, 0)
+    np.testing.assert_allclose(found.mean, MEAN[::-1], rtol=DIGITS)
+    np.testing.assert_allclose(found.std, STD[::-1], rtol=DIGITS)
+
+
+@pytest.mark.parametrize("missing", ["image_mean", "image_std"])
+def test_fields_that_do_not_say_what_is_done_are_no_answer(missing):
+    assert read({"do_normalize": True, **OWN, missing: None}) is None
+    assert read({"do_normalize": None, **OWN, missing: None}).mean == (0, 0, 0)
+
+
+def test_mean_may_be_one_number():
+    assert read({"do_normalize": True, "image_mean": 0.5, "image_std": 0.25}).std == (0.25,) * 3
+
+
+def test_configuration_of_a_wrapped_timm_model_is_read():
+    config = SimpleNamespace(pretrained_cfg={"input_size": [3, 40, 48], "mean": MEAN, "std": STD})
+    contract = ask(None, config)
+    assert (contract.shape, contract.mean, contract.std) == ((3, 40, 48), MEAN, STD)
+    assert contract.source == "pretrained_cfg in config.json"
+
+
+def test_processor_that_does_not_answer_is_read_if_it_has_fields():
+    def does(pixels):
+        raise KeyError("boxes")
+
+    contract = from_processor(
+        "some/model", Fake(does), NO_CONFIG, None, None, None, fields=lambda: {**OWN, "do_normalize": True, "size": 24}
+    )
+    assert (contract.shape, contract.mean, contract.std) == ((3, 24, 24), MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (SimpleNamespace(image_size=24), (24, 24)),
+        (SimpleNamespace(image_size={"height": 24, "width": 32}), (24, 32)),
+        (SimpleNamespace(crop_size=24), (24, 24)),
+        (SimpleNamespace(image_config=SimpleNamespace(image_size=24)), (24, 24)),
+        (SimpleNamespace(encoder=SimpleNamespace(image_size=[24, 32])), (24, 32)),
+        (SimpleNamespace(vision_config=SimpleNamespace(backbone_config=SimpleNamespace(image_size=24))), (24, 24)),
+        (transformers.Siglip2VisionConfig(num_patches=9, patch_size=8), (24, 24)),
+        (SimpleNamespace(image_size=None, vision_config=None), None),
+    ],
+)
+def test_size_of_a_configuration_has_many_names(config, expected):
+    assert configured_size(None, config) == expected
+    # The vision part goes first.
+    assert configured_size(SimpleNamespace(image_size=8), config) == (8, 8)
+
+
+def test_another_size_is_tried_only_if_the_configuration_has_another():
+    contract = from_arguments(24, None, None)
+    assert at_configured_size(contract, None, SimpleNamespace(image_size=24)) is None
+    assert at_configured_size(contract, None, NO_CONFIG) is None
+    assert at_configured_size(contract, None, SimpleNamespace(image_size=32)).shape == (3, 32, 32)
+
+
+def test_channels_are_those_of_the_vision_part():
+    part = SimpleNamespace(num_channels=4)
+    assert configured_channels(part, SimpleNamespace(num_channels=3)) == 4
+    assert configured_channels(None, SimpleNamespace(backbone_config=part)) == 4
+    assert configured_channels(None, NO_CONFIG) == 3
+    with pytest.raises(EncoderError, match=r"takes 4 channels, .* pass image_size=\(4, height, width\)"):
+        ask(transformers.ViTImageProcessor(**OWN), part)
+
+
+def test_one_channel_gets_the_first_of_mean_and_std():
+    contract = ask(transformers.ViTImageProcessor(size=24, **OWN), SimpleNamespace(num_channels=1))
+    assert (contract.shape, contract.mean, contract.order) == ((1, 24, 24), MEAN[:1], (0,))
 
 
 def test_size_mean_and_std_are_for_images_of_any_number_of_channels():

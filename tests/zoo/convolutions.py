@@ -1,0 +1,133 @@
+"""Convolutional networks, whose last map is averaged."""
+
+from . import naturals as n
+from .configurations import (
+    CONVNEXT_STAGES,
+    EFFICIENT,
+    EFFICIENTNET,
+    HGNET,
+    LCNET,
+    LCNET_PROCESSOR,
+    POOLFORMER,
+    RESNET,
+    STAGES,
+    TEXTNET,
+)
+from .family import BGR, BIT, CONVNEXT, Family, fixed
+
+CONVOLUTIONS = [
+    Family("resnet", "ResNetModel", RESNET, n.map_mean, processor=CONVNEXT),
+    Family(
+        "regnet",
+        "RegNetModel",
+        {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "groups_width": 8},
+        n.map_mean,
+        processor=CONVNEXT,
+    ),
+    Family(
+        "bit",
+        "BitModel",
+        {"embedding_size": 16, "hidden_sizes": [16, 32], "depths": [1, 1], "num_groups": 4},
+        n.map_mean,
+        processor=BIT,
+    ),
+    Family(
+        "convnext",
+        "ConvNextModel",
+        {**CONVNEXT_STAGES, "patch_size": 4},
+        n.normed_map_mean("layernorm"),
+        processor=CONVNEXT,
+    ),
+    Family(
+        "convnextv2",
+        "ConvNextV2Model",
+        {**CONVNEXT_STAGES, "patch_size": 4},
+        n.normed_map_mean("layernorm"),
+        processor=CONVNEXT,
+    ),
+    Family(
+        "dinov3_convnext",
+        "DINOv3ConvNextModel",
+        {"hidden_sizes": [8, 16, 16, 32], "depths": [1, 1, 1, 1], "image_size": 64},
+        n.dinov3_convnext,
+        size=(64, 64),
+        processor=fixed("DINOv3ViTImageProcessor"),
+    ),
+    Family(
+        "efficientnet",
+        "EfficientNetModel",
+        EFFICIENTNET,
+        n.map_mean,
+        d=320,
+        processor=EFFICIENT,
+        gain=4.0,
+        note="its processor divides by the standard deviation twice",
+    ),
+    Family(
+        "mobilenet_v1",
+        "MobileNetV1Model",
+        {"image_size": 32, "depth_multiplier": 0.125},
+        n.map_mean,
+        d=128,
+        processor=fixed("MobileNetV1ImageProcessor", do_center_crop=False),
+    ),
+    Family(
+        "mobilenet_v2",
+        "MobileNetV2Model",
+        {"image_size": 32, "depth_multiplier": 0.125, "finegrained_output": False},
+        n.map_mean,
+        d=160,
+        processor=fixed("MobileNetV2ImageProcessor", do_center_crop=False),
+        gain=1.4,
+    ),
+    Family("poolformer", "PoolFormerModel", {**STAGES, "padding": [2, 1]}, n.map_mean, processor=POOLFORMER),
+    Family(
+        "textnet",
+        "TextNetModel",
+        {
+            "image_size": [64, 64],
+            "stem_out_channels": 16,
+            "hidden_sizes": [16, 16, 32],
+            "conv_layer_kernel_sizes": [[[3, 3]], [[1, 3], [3, 1]]],
+            "conv_layer_strides": [[2], [2, 1]],
+            "depths": [1, 2],
+        },
+        n.map_mean,
+        size=(64, 64),
+        processor=TEXTNET,
+    ),
+    Family("hgnet_v2", "HGNetV2Backbone", HGNET, n.feature_map_mean),
+    Family(
+        "pp_lcnet",
+        "PPLCNetBackbone",
+        {"block_configs": LCNET, "out_features": ["stage5"]},
+        n.feature_map_mean,
+        processor=LCNET_PROCESSOR,
+        note="channels in the order blue, green, red",
+    ),
+    Family(
+        "pp_lcnet_v3", "PPLCNetV3Backbone", {"block_configs": LCNET, "out_features": ["stage5"]}, n.feature_map_mean
+    ),
+    Family(
+        "pp_lcnet_v4",
+        "PPLCNetV4Backbone",
+        {"block_configs": LCNET[1:], "stem_channels": [3, 8, 16], "out_features": ["stage4"]},
+        n.feature_map_mean,
+    ),
+    Family("rt_detr_resnet", "RTDetrResNetBackbone", {**RESNET, "out_features": ["stage2"]}, n.feature_map_mean),
+    Family(
+        "uvdoc_backbone",
+        "UVDocBackbone",
+        {
+            "resnet_head": [[3, 8], [8, 8]],
+            "resnet_configs": [[[8, 8, 1, False]], [[8, 8, 1, True]]],
+            "stage_configs": [[[8, 1]], [[8, 2]]],
+            "kernel_size": 5,
+            "out_features": ["stage2"],
+        },
+        n.feature_map_mean,
+        d=8,
+        processor=fixed("UVDocImageProcessor", BGR, do_normalize=False),
+        note="channels in the order blue, green, red",
+    ),
+]
