@@ -7,17 +7,31 @@ RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/.installed
 
 LOWEST := .venv-lowest
+# timm needs torchvision, which beside a torch that it was not built for breaks transformers' image processors: both
+# lie apart, and only the tests of timm see them.
+TIMM := $(VENV)/timm
+WITH_TIMM := PYTHONPATH="$(CURDIR)/$(TIMM)"
 
-.PHONY: demo test lint quick lowest clean
+.PHONY: demo test lint quick families families-table lowest clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/synbench score --baseline untrained --plot synbench-demo.png
 
-test: lint
-	$(RUN) pytest -n 2 --dist worksteal --cov
+# Two sessions, one gate on the coverage of both.
+test: lint $(TIMM)
+	$(RUN) pytest -n 2 --dist worksteal --cov --cov-report= --cov-fail-under=0
+	$(WITH_TIMM) $(RUN) pytest -n 2 --dist worksteal tests/timm_models --cov --cov-append
 
 quick: $(INSTALLED)
-	$(RUN) pytest -n 2 --dist worksteal -m "not slow"
+	$(RUN) pytest -n 2 --dist worksteal -m "not slow and not families"
+
+# Every family of timm at its own size, random weights: a quarter of an hour, and 4 GB of memory.
+families: $(TIMM)
+	$(WITH_TIMM) $(RUN) pytest -m families tests/timm_models
+
+# What families checks: the table of families, measured anew.
+families-table: $(TIMM)
+	$(WITH_TIMM) $(RUN) tests.timm_models.families
 
 lint: $(INSTALLED)
 	$(RUN) ruff check
@@ -38,6 +52,11 @@ $(INSTALLED): pyproject.toml requirements.txt requirements-dev.txt constraints.t
 		{ echo "SynBench needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(TIMM): $(INSTALLED) constraints.txt
+	rm -rf $@
+	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --constraint constraints.txt --target $@ timm torchvision
 	@touch $@
 
 clean:
