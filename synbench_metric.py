@@ -13,10 +13,12 @@ import pyarrow as pa
 
 import synbench
 from synbench.errors import ArgumentError
+from synbench.preparing import prepare
 from synbench.report import Report
 from synbench.representations import Representations, by_scale
-from synbench.scoring import Scored, Study, beside, check_baseline, conclude, prepare, run
+from synbench.scoring import Scored, beside, check_baseline, conclude, run
 from synbench.settings import SCALES, Settings, make_settings, with_sizes
+from synbench.study import Study
 
 _DESCRIPTION = """\
 SynBench tells how good a pretrained vision encoder is without any data. It draws two Gaussian classes in image space,
@@ -52,9 +54,13 @@ With a model:
         0.1, 0.2, ..., 4.9.
     seed (`int`): of the drawn images, at least 0; default 0. Same seed, same number.
     revision (`str`): branch, tag or commit on the Hub; the result holds the commit hash.
+    pooling (`str`): "cls", "mean", "cls+mean", "pooler" or "projected"; default by the rule in docs/encoders.md.
     device (`str`): such as "cuda:0"; default the accelerator, or the CPU.
     dtype (`str`): "float32" (default), "bfloat16", "float16" or "float64"; a module keeps its own.
-    batch_size (`int`): images a forward pass, at least 1; default up to 256. Does not change the pixels.
+    batch_size (`int`): images a forward pass, at least 1; by default it is found: up to 256, halved while memory runs
+        out. Does not change the pixels.
+    cache (`bool`): keep representations in the Hugging Face assets cache and go on from there; default True.
+    fresh (`bool`): use none that were kept before; default False.
     image_size (`int` or tuple): size, (height, width) or (channels, height, width) in pixels; default the Hub model's
         own; needed for a module or callable.
     image_mean, image_std (`float` or list): by channel, in pixel units of [0, 1]; default the Hub model's own, else no
@@ -84,7 +90,7 @@ Returns a flat dict: `synbench_score` (at epsilon 0 and threshold 0.7) with its 
 `kappa_stderr` and `kappa_interval` (one per epsilon: the share of the images' discriminability that is kept; None under
 the paper protocol), `epsilons`, `thresholds`, `scales`, `accuracy` and `bound` (one row per epsilon, one column per
 scale), `raw_accuracy`, `raw_bound`, `protocol`, `diagnostics`, `baseline`, `settings`, `warnings`, `schema_version`,
-`seconds`, `images`. What is undefined is None, with a warning.
+`seconds`, `images`, `from_cache` (how many of them were not embedded anew). What is undefined is None, with a warning.
 
 Raises `synbench.ArgumentError`, `synbench.EncoderError` or `synbench.RepresentationError`; each says what was expected,
 what came, and what to do.
@@ -246,9 +252,12 @@ class Synbench(evaluate.Metric):
         thresholds: Any = None,
         seed: int = 0,
         revision: str | None = None,
+        pooling: str | None = None,
         device: Any = None,
         dtype: Any = None,
         batch_size: int | None = None,
+        cache: bool = True,
+        fresh: bool = False,
         image_size: Any = None,
         image_mean: Any = None,
         image_std: Any = None,
@@ -269,6 +278,7 @@ class Synbench(evaluate.Metric):
         }
         for_model = {
             "revision": revision,
+            "pooling": pooling,
             "device": device,
             "dtype": dtype,
             "batch_size": batch_size,
@@ -276,6 +286,7 @@ class Synbench(evaluate.Metric):
             "image_mean": image_mean,
             "image_std": image_std,
             "trust_remote_code": trust_remote_code,
+            "fresh": fresh,
         }
         sizes = {"images": images, "target_stderr": target_stderr, "max_images": max_images, "samples": samples}
         check_baseline(baseline, untrained)
@@ -293,7 +304,7 @@ class Synbench(evaluate.Metric):
                 for name, value in {**for_model, **sizes, "untrained": untrained, "baseline": baseline}.items()
                 if value is not None and value is not False
             ]
-            given += ["seed"] * (seed != 0)
+            given += ["seed"] * (seed != 0) + ["cache"] * (cache is not True)
             if given:
                 raise ArgumentError(f"{', '.join(given)} need model=: added representations are scored as they are.")
             make_settings(**asked)
@@ -311,9 +322,9 @@ class Synbench(evaluate.Metric):
                     "pass model= or representations, not both; compute() what was added before without model= first."
                 )
             settings = make_settings(**asked, **sizes, scales=scales, seed=seed)
-            studies = [prepare(model, settings, untrained=untrained, **for_model)]
-            if baseline is not None:
-                studies.append(prepare(model, settings, untrained=True, **for_model))
+            twins = [untrained] if baseline is None else [False, True]
+            how = {"cache": cache, "clear": self.process_id == 0, **for_model}
+            studies = [prepare(model, settings, untrained=twin, **how) for twin in twins]
         try:
             if studies and self.num_process == 1:
                 return _beside(run(studies[0], began=began), studies).to_dict()

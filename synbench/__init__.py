@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .checking import Check, check
     from .checkpoints import DEMO
     from .comparing import compare
     from .comparison import Comparison
@@ -29,6 +30,8 @@ __version__ = "0.1.0"
 
 # Names are imported when they are first used: `import synbench` alone loads neither torch nor datasets.
 _HOMES = {
+    "Check": "checking",
+    "check": "checking",
     "Comparison": "comparison",
     "DEMO": "checkpoints",
     "Encoder": "encoders",
@@ -53,6 +56,7 @@ _HOMES = {
 __all__ = [
     "DEMO",
     "ArgumentError",
+    "Check",
     "Comparison",
     "Encoder",
     "EncoderError",
@@ -61,6 +65,7 @@ __all__ = [
     "Report",
     "RepresentationError",
     "SynBenchError",
+    "check",
     "compare",
     "json_schema",
     "load_encoder",

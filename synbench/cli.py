@@ -5,22 +5,23 @@ representations cannot be used; 130 interrupted, with nothing half-written.
 """
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from . import __version__
+from . import __version__, cli_cache
 from .errors import ArgumentError, SynBenchError
 from .output import check_writable, replacing
-from .settings import make_settings
+from .settings import IMAGES, make_settings
 
 _EPILOG = (
     "Exit codes: 0 done; 2 bad arguments, or an output that cannot be written; "
     "3 the model or its representations cannot be used; 130 interrupted, nothing half-written."
 )
-_INTERRUPTED = "interrupted; nothing is half-written."
+_INTERRUPTED = "interrupted; nothing is half-written. What is in the cache already is used by the next call."
 
 # Options that commands share.
 _Protocol = Annotated[
@@ -30,10 +31,22 @@ _Images = Annotated[int | None, typer.Option(help="Population: images in all; de
 _TargetStderr = Annotated[float | None, typer.Option(help="Population: draw more until the error is this small.")]
 _MaxImages = Annotated[int | None, typer.Option(help="Population: where to stop on the way; default 65536.")]
 _Samples = Annotated[int | None, typer.Option(help="Paper: images per scale and split; default 2048.")]
+_Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")]
+_ImageSize = Annotated[str | None, typer.Option(help="Such as 224 or 256,192; default the model's own.")]
+_ImageMean = Annotated[str | None, typer.Option(help="One number, or one a channel; default the model's.")]
+_ImageStd = Annotated[str | None, typer.Option(help="One number, or one a channel; default the model's.")]
+_TrustRemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the model's own code; needs a pinned --revision.")
+]
 _Seed = Annotated[int, typer.Option(help="Same seed, same number.")]
 _Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; default the accelerator.")]
 _Dtype = Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16 or float64.")]
-_BatchSize = Annotated[int | None, typer.Option(help="Images a forward pass.")]
+_BatchSize = Annotated[
+    int | None, typer.Option(help="Images a forward pass; default found, halved if memory runs out.")
+]
+_NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither keep representations nor use kept ones.")]
+_Fresh = Annotated[bool, typer.Option("--fresh", help="Embed again what is in the cache.")]
+_Pooling = Annotated[str | None, typer.Option(help="cls, mean, cls+mean, pooler or projected; default by the rule.")]
 _BaselineKind = Annotated[str | None, typer.Option(help="untrained: score the untrained twin too, on the same images.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")]
 _Output = Annotated[Path | None, typer.Option(help="Write the record as JSON to exactly this file.")]
@@ -48,6 +61,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(cli_cache.app, name="cache")
 
 
 def main() -> NoReturn:
@@ -56,15 +70,23 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    code = 0
     try:
         app()
+    except SystemExit as done:
+        code = done.code if isinstance(done.code, int) else 1
     except SynBenchError as error:
-        _say(str(error))
-        sys.exit(error.exit_code)
+        if _main_process():
+            _say(str(error))
+        code = error.exit_code
     except KeyboardInterrupt:
         _say(_INTERRUPTED)
-        sys.exit(130)
-    sys.exit(0)
+        code = 130
+    if "accelerate" in sys.modules:
+        from .processes import dismiss
+
+        dismiss()
+    sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)
@@ -86,21 +108,22 @@ def score(
     epsilons: Annotated[str | None, typer.Option(help="Comma-separated, in [0, 1); default 0,0.2,0.4,0.6,0.8.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Comma-separated, in [0.6, 1); default 0.6 to 0.99.")] = None,
     seed: _Seed = 0,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")] = None,
+    revision: _Revision = None,
+    pooling: _Pooling = None,
     device: _Device = None,
     dtype: _Dtype = None,
     batch_size: _BatchSize = None,
-    image_size: Annotated[str | None, typer.Option(help="Such as 224 or 256,192; default the model's own.")] = None,
-    image_mean: Annotated[str | None, typer.Option(help="One number, or one a channel; default the model's.")] = None,
-    image_std: Annotated[str | None, typer.Option(help="One number, or one a channel; default the model's.")] = None,
-    trust_remote_code: Annotated[
-        bool, typer.Option("--trust-remote-code", help="Run the model's own code; needs a pinned --revision.")
-    ] = False,
+    image_size: _ImageSize = None,
+    image_mean: _ImageMean = None,
+    image_std: _ImageStd = None,
+    trust_remote_code: _TrustRemoteCode = False,
     as_published: Annotated[bool, typer.Option("--as-published", help="The authors' script to the digit.")] = False,
     untrained: Annotated[
         bool, typer.Option("--untrained", help="Score the untrained twin: same architecture, random weights.")
     ] = False,
     baseline: _BaselineKind = None,
+    fresh: _Fresh = False,
+    no_cache: _NoCache = False,
     as_json: _AsJson = False,
     output: _Output = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the curves into this .png, .svg or .pdf.")] = None,
@@ -132,6 +155,7 @@ def score(
             DEMO if model is None else model,
             **asked,
             revision=revision,
+            pooling=pooling,
             device=device,
             dtype=dtype,
             batch_size=batch_size,
@@ -141,8 +165,13 @@ def score(
             trust_remote_code=trust_remote_code,
             untrained=untrained,
             baseline=baseline,
+            cache=not no_cache,
+            fresh=fresh,
+            distributed=True,
             progress=False if quiet else None,
         )
+        if not _main_process():
+            return
         # Shown before it is stored: a full disk does not cost the result.
         if as_json:
             typer.echo(report.to_json())
@@ -182,6 +211,8 @@ def compare(
     dtype: _Dtype = None,
     batch_size: _BatchSize = None,
     baseline: _BaselineKind = None,
+    fresh: _Fresh = False,
+    no_cache: _NoCache = False,
     allow_mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Compare results of unlike protocols, scales or precisions too.")
     ] = False,
@@ -216,10 +247,15 @@ def compare(
             allow_mixed=allow_mixed,
             baseline=baseline,
             batch_size=batch_size,
+            cache=not no_cache,
+            fresh=fresh,
+            distributed=True,
             progress=False if quiet else None,
             loading={"device": device, "dtype": dtype},
             **asked,
         )
+        if not _main_process():
+            return
         if as_json:
             typer.echo(found.to_json())
         elif as_csv:
@@ -242,6 +278,52 @@ def compare(
         raise typer.Exit(130) from None
 
 
+@app.command(epilog=_EPILOG)
+def check(
+    model: Annotated[str | None, typer.Argument(help="Hub id or local folder; without it, the demo encoder.")] = None,
+    images: Annotated[int, typer.Option(help="Of the score to reckon time and memory for.")] = IMAGES,
+    revision: _Revision = None,
+    pooling: _Pooling = None,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    batch_size: _BatchSize = None,
+    image_size: _ImageSize = None,
+    image_mean: _ImageMean = None,
+    image_std: _ImageStd = None,
+    trust_remote_code: _TrustRemoteCode = False,
+    as_json: _AsJson = False,
+) -> None:
+    """Tell from eight images whether a model can be scored, how, how long it takes, and what it needs."""
+    try:
+        make_settings(images=images)
+
+        from .checking import check as check_model
+        from .checkpoints import DEMO
+
+        found = check_model(
+            DEMO if model is None else model,
+            images=images,
+            revision=revision,
+            pooling=pooling,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            image_size=_numbers(image_size, int),
+            image_mean=_one_or_all(_numbers(image_mean)),
+            image_std=_one_or_all(_numbers(image_std)),
+            trust_remote_code=trust_remote_code,
+        )
+        if as_json:
+            typer.echo(found.to_json())
+        else:
+            from .terminal import print_check
+
+            print_check(found)
+    except KeyboardInterrupt:
+        _say(_INTERRUPTED)
+        raise typer.Exit(130) from None
+
+
 @app.command()
 def register(
     remove: Annotated[bool, typer.Option("--remove", help="Take the module away again.")] = False,
@@ -253,6 +335,11 @@ def register(
         typer.echo("removed" if registration.unregister() else "was not registered")
     else:
         typer.echo(f"registered {registration.register()}")
+
+
+def _main_process() -> bool:
+    """Tell whether this is the process that speaks; without a launcher, it is."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _check_files(output: Path | None, plot: Path | None) -> None:

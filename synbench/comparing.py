@@ -8,8 +8,10 @@ from tqdm.auto import tqdm
 
 from .comparison import Comparison, of_reports
 from .errors import ArgumentError
+from .preparing import prepare
+from .processes import ALONE, launched, together
 from .report import Report
-from .scoring import Scored, beside, check_baseline, prepare, run
+from .scoring import Scored, beside, check_baseline, run
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, make_settings
 
 
@@ -22,6 +24,9 @@ def compare(
     allow_mixed: bool = False,
     baseline: str | None = None,
     batch_size: int | None = None,
+    cache: bool = True,
+    fresh: bool = False,
+    distributed: bool = False,
     progress: bool | None = None,
     loading: Sequence[dict[str, Any]] | dict[str, Any] | None = None,
     **asked: Any,
@@ -37,6 +42,9 @@ def compare(
         allow_mixed: compare results of different protocols, scales or precisions too, with a warning.
         baseline: ``"untrained"`` scores each encoder's untrained twin as well.
         batch_size: images a forward pass.
+        cache: as ``score``.
+        fresh: as ``score``.
+        distributed: as ``score``.
         progress: show bars on stderr; by default if stderr is a terminal.
         loading: arguments of ``load_encoder`` for all models, or one dict a model.
         asked: ``protocol``, ``images``, ``target_stderr``, ``max_images``, ``samples``, ``scales``, ``epsilons``,
@@ -68,11 +76,14 @@ def compare(
     settings = make_settings(**{**given, **{name: list(dict.fromkeys(grid)) for name, grid in grids.items()}})
     results = [_result(model) for model in models]
     todo = [(model, how) for model, how, result in zip(models, one_each, results, strict=True) if result is None]
-    for model, how in todo:
-        # A name with a typo is found before the first hour of work; only one model is held at a time.
-        prepare(model, settings, batch_size=batch_size, **how)
-        if baseline is not None:
-            prepare(model, settings, batch_size=batch_size, untrained=True, **how)
+    processes = launched(one_each[0].get("device")) if distributed else ALONE
+    common: dict[str, Any] = {"batch_size": batch_size, "cache": cache, "processes": processes}
+    twins = [False] if baseline is None else [False, True]
+    with together(processes):
+        for model, how in todo:
+            # A name with a typo is found before the first hour of work; only one model is held at a time.
+            for twin in twins:
+                prepare(model, settings, untrained=twin, **common, **how)
     others = [result.protocol for result in results if result is not None and result.protocol != settings.protocol]
     if todo and others and not allow_mixed:
         raise ArgumentError(
@@ -84,22 +95,25 @@ def compare(
     scored: list[Scored] = []
     with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:
         for model, how in todo:
-            result = run(prepare(model, settings, batch_size=batch_size, **how), progress=progress)
-            if baseline is not None:
-                twin = prepare(model, settings, batch_size=batch_size, untrained=True, **how)
-                result = beside(result, run(twin, progress=progress))
+            with together(processes):
+                studies = [prepare(model, settings, untrained=twin, fresh=fresh, **common, **how) for twin in twins]
+            found = [run(study, progress=progress) for study in studies]
+            result = found[0] if len(found) == 1 else beside(*found)
             scored.append(result)
             bar.update()
-    fresh = iter(scored)
-    together = [next(fresh) if result is None else Scored(result, None) for result in results]
-    return of_reports(
-        [s.report for s in together],
-        [s.contributions(epsilon, threshold) for s in together],
-        epsilon=epsilon,
-        threshold=threshold,
-        level=level,
-        allow_mixed=allow_mixed,
-    )
+    made = iter(scored)
+    all_scored = [next(made) if result is None else Scored(result, None) for result in results]
+    with together(processes):
+        compared = of_reports(
+            [s.report for s in all_scored],
+            [s.contributions(epsilon, threshold) for s in all_scored] if processes.main else [None] * len(all_scored),
+            epsilon=epsilon,
+            threshold=threshold,
+            level=level,
+            allow_mixed=allow_mixed,
+        )
+    agreed: Comparison = processes.from_main(compared)
+    return agreed
 
 
 def _result(model: Any) -> Report | None:

@@ -26,7 +26,7 @@ from pydantic import Field, model_validator
 from scipy.stats import norm
 
 from .errors import ArgumentError
-from .report import Report, Versioned, _Record
+from .report import Record, Report, Versioned
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, scale_key
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -192,7 +192,7 @@ def tie_groups(scores: Float[np.ndarray, " m"], separated: Bool[np.ndarray, "m m
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class Entry(_Record):
+class Entry(Record):
     """One encoder of a comparison."""
 
     model: str = Field(description="As it was asked for.")
@@ -211,7 +211,7 @@ class Entry(_Record):
     report: int = Field(ge=0, description="Index into reports.")
 
 
-class Difference(_Record):
+class Difference(Record):
     """One pair of encoders of a comparison."""
 
     first: int = Field(ge=0, description="Index into entries, the one of higher score.")
@@ -484,7 +484,7 @@ def _refuse_duplicates(reports: Sequence[Report], labels: Sequence[str]) -> None
         model = report.settings.model
         if model is None or model.source in ("module", "callable"):
             continue
-        key = (model.id, model.commit, model.weights_sha256, model.trained)
+        key = (model.id, model.commit, model.weights_sha256, model.trained, model.pooling)
         if key in seen:
             raise ArgumentError(
                 f"expected different encoders, but {seen[key]} and {label} are the same model with the same weights. "

@@ -4,13 +4,13 @@ A block has its own seed, made from (seed, split, scale, block number), so it is
 order, in batches of any size. Pixels are equal bit for bit on one device type; a CPU and a GPU draw different numbers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from .design import Design, design
+from .design import Design
 from .mixture import PIXEL_CENTRE, MixtureSpec
 from .seeding import PIXELS, POPULATION, place, sequence
 
@@ -41,90 +41,92 @@ def draw(
     return images.view(-1, *spec.image_shape)
 
 
-def batches(
-    spec: MixtureSpec, split: str, scale: float, start: int, stop: int, batch_size: int, device: Any = "cpu"
-) -> "Iterator[tuple[Float32[torch.Tensor, 'n channels height width'], Int64[np.ndarray, ' n']]]":
-    """Yield the images start … stop−1 of a split at a scale with their labels, each block drawn once.
-
-    The same images as ``draw``, whatever the batch size. At most one batch and one block are held.
-    """
-    import torch
-
-    labels = spec.labels(split, scale, stop)
-    classes, means = torch.as_tensor(labels, device=device), class_means(spec, scale, device)
-    block, held = torch.empty(spec.block, spec.dimension, device=device), -1
-    for first in range(start, stop, batch_size):
-        last = min(first + batch_size, stop)
-        images = torch.empty(last - first, spec.dimension, device=device)
-        at = first
-        while at < last:
-            number, offset = divmod(at, spec.block)
-            take = min(spec.block - offset, last - at)
-            if take == spec.block:
-                _fill(images[at - first : at - first + take], spec, place(split, scale), number)
-            else:
-                if held != number:
-                    _fill(block, spec, place(split, scale), number)
-                    held = number
-                images[at - first : at - first + take] = block[offset : offset + take]
-            at += take
-        images += means[classes[first:last]]
-        yield images.view(-1, *spec.image_shape), labels[first:last]
-
-
-def population_batches(
-    spec: MixtureSpec, start: int, stop: int, batch_size: int, device: Any = "cpu"
-) -> "Iterator[tuple[Float32[torch.Tensor, 'n channels height width'], Float64[torch.Tensor, ' n'], Design]]":
-    """Yield the images start … stop−1 of the population protocol, with their coordinates and their design.
-
-    A coordinate is μ̂ᵀη, where the image's own noise lies along the class-mean direction: N(0, 1), known exactly.
-    The same images whatever the batch size. At most one batch and one block are held.
-    """
-    noise = _PopulationNoise(spec, device)
-    for first in range(start, stop, batch_size):
-        yield noise.shifted(design(spec, first, min(first + batch_size, stop)))
-
-
 def draw_population(
     spec: MixtureSpec, rows: Design, device: Any = "cpu"
 ) -> "tuple[Float32[torch.Tensor, 'n channels height width'], Float64[torch.Tensor, ' n']]":
-    """Return the images of any rows of a design, in that order, and their coordinates."""
-    images, coordinates, _ = _PopulationNoise(spec, device).shifted(rows)
-    return images, coordinates
+    """Return the images of any rows of a design, in that order, and their coordinates.
+
+    A coordinate is μ̂ᵀη, where the image's own noise lies along the class-mean direction: N(0, 1), known exactly.
+    """
+    return Renderer(spec, device).population(rows)
 
 
-class _PopulationNoise:
-    """The noise of the population protocol; remembers the last block, which the next batch begins with."""
+class Renderer:
+    """Draws the images of a mixture, range after range, on one device.
+
+    The same images whatever the ranges. One block is held, which the next range may begin with, so that images asked
+    for in order are drawn once.
+
+    >>> from synbench.mixture import MixtureSpec
+    >>> renderer = Renderer(MixtureSpec(8), "cpu")
+    >>> images, labels = renderer.split("train", 1.0, 10, 14)
+    >>> tuple(images.shape), len(labels)
+    ((4, 3, 8, 8), 4)
+    """
 
     def __init__(self, spec: MixtureSpec, device: Any) -> None:
         import torch
 
-        self.spec, self.held = spec, -1
-        self.block = torch.empty(spec.block, spec.dimension, device=device)
+        self.spec, self._held = spec, (-1, -1, -1)
+        self._block = torch.empty(spec.block, spec.dimension, device=device)
         # Float64 where there is one: a coordinate is a sum over all pixels.
-        wide = torch.float32 if self.block.device.type == "mps" else torch.float64
-        self.direction = torch.tensor(spec.mean_direction(), device=device, dtype=wide)
-        self.along = torch.empty(spec.block, device=device, dtype=wide)
+        wide = torch.float32 if self._block.device.type == "mps" else torch.float64
+        self._direction = torch.tensor(spec.mean_direction(), device=device, dtype=wide)
+        self._along = torch.empty(spec.block, device=device, dtype=wide)
+        self._means: tuple[float, torch.Tensor] | None = None
 
-    def shifted(self, rows: Design) -> "tuple[torch.Tensor, torch.Tensor, Design]":
-        """Return x = 0.5 + (2y − 1)·s·μ̂ + η for each row, and μ̂ᵀη."""
+    def split(
+        self, split: str, scale: float, start: int, stop: int
+    ) -> "tuple[Float32[torch.Tensor, 'n channels height width'], Int64[np.ndarray, ' n']]":
+        """Return the images start … stop−1 of a split at a scale, and their labels: the same images as ``draw``."""
         import torch
 
-        spec, device = self.spec, self.block.device
+        spec, device, where = self.spec, self._block.device, place(split, scale)
+        labels = spec.labels(split, scale, stop)[start:]
+        images = torch.empty(stop - start, spec.dimension, device=device)
+        at = start
+        while at < stop:
+            number, offset = divmod(at, spec.block)
+            take = min(spec.block - offset, stop - at)
+            rows = images[at - start : at - start + take]
+            if take == spec.block:
+                _fill(rows, spec, where, number)
+            else:
+                if self._hold(where, number):
+                    _fill(self._block, spec, where, number)
+                rows[:] = self._block[offset : offset + take]
+            at += take
+        if self._means is None or self._means[0] != scale:
+            self._means = scale, class_means(spec, scale, device)
+        images += self._means[1][torch.as_tensor(labels, device=device)]
+        return images.view(-1, *spec.image_shape), labels
+
+    def population(
+        self, rows: Design
+    ) -> "tuple[Float32[torch.Tensor, 'n channels height width'], Float64[torch.Tensor, ' n']]":
+        """Return x = 0.5 + (2y − 1)·s·μ̂ + η for each row of a design, and the coordinates μ̂ᵀη."""
+        import torch
+
+        spec, device = self.spec, self._block.device
         images = torch.empty(len(rows), spec.dimension, device=device)
-        coordinates = torch.empty(len(rows), device=device, dtype=self.along.dtype)
+        coordinates = torch.empty(len(rows), device=device, dtype=self._along.dtype)
         blocks = rows.draws // spec.block
         for number in np.unique(blocks).tolist():
-            if number != self.held:
-                _fill(self.block, spec, POPULATION, number)
-                self.along, self.held = self.block.to(self.direction.dtype) @ self.direction, number
+            if self._hold(POPULATION, number):
+                _fill(self._block, spec, POPULATION, number)
+                self._along = self._block.to(self._direction.dtype) @ self._direction
             at = np.flatnonzero(blocks == number)
             to, source = (torch.as_tensor(i, device=device) for i in (at, rows.draws[at] % spec.block))
-            images[to], coordinates[to] = self.block[source], self.along[source]
+            images[to], coordinates[to] = self._block[source], self._along[source]
         shift = torch.as_tensor((2 * rows.labels - 1) * rows.scales, device=device, dtype=torch.float32)
         images += PIXEL_CENTRE
-        images += shift[:, None] * self.direction.float()
-        return images.view(-1, *spec.image_shape), coordinates, rows
+        images += shift[:, None] * self._direction.float()
+        return images.view(-1, *spec.image_shape), coordinates
+
+    def _hold(self, where: tuple[int, int], number: int) -> bool:
+        """Note which block is held from now on, and tell whether it has to be drawn."""
+        held, self._held = self._held, (*where, number)
+        return held != self._held
 
 
 def class_means(spec: MixtureSpec, scale: float, device: Any = "cpu") -> "Float32[torch.Tensor, '2 D']":

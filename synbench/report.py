@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .errors import ArgumentError
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 """Raised whenever a field changes its name, type or meaning."""
 
 SCHEMA_FILE = Path(__file__).parent / "report.schema.json"
@@ -22,7 +22,7 @@ Rows = list[list[float]]
 Interval = Annotated[list[float], Field(min_length=2, max_length=2, description="[low, high], 95 %.")]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
     """Frozen, no unknown fields, no NaN and no infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
@@ -36,7 +36,7 @@ class _Record(BaseModel):
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
 
-class Versioned(_Record):
+class Versioned(Record):
     """A record with a version, which is read back only if it fits."""
 
     called: ClassVar[str] = "record"
@@ -58,7 +58,7 @@ class Versioned(_Record):
             ) from error
 
 
-class Model(_Record):
+class Model(Record):
     """What was scored."""
 
     id: str = Field(description="As it was asked for; the class name of a module or callable.")
@@ -73,7 +73,7 @@ class Model(_Record):
     trained: bool = Field(description="False for the untrained twin: same architecture, random weights.")
 
 
-class Preprocessing(_Record):
+class Preprocessing(Record):
     """What was done to the drawn images: (x[order] − mean) / std by channel, and nothing else."""
 
     image_mean: list[float]
@@ -82,7 +82,7 @@ class Preprocessing(_Record):
     source: str
 
 
-class Precision(_Record):
+class Precision(Record):
     """The arithmetic of the forward passes; statistics are always float64."""
 
     dtype: str
@@ -90,7 +90,7 @@ class Precision(_Record):
     reason: str
 
 
-class StudySettings(_Record):
+class StudySettings(Record):
     """Everything needed to repeat the study."""
 
     samples: int | None = Field(description="Paper protocol: images per scale and split; else None.")
@@ -110,14 +110,14 @@ class StudySettings(_Record):
     versions: dict[str, str] = Field(description="Versions of the packages that bear on the number.")
 
 
-class Change(_Record):
+class Change(Record):
     """A change from the smallest scale to the largest, relative where nothing else is said."""
 
     change: float
     stderr: float = Field(ge=0)
 
 
-class Diagnostics(_Record):
+class Diagnostics(Record):
     """Whether the encoder answers linearly, along the classifier of ε = 0; see docs/population.md."""
 
     linear: bool = Field(description="Whether one linear response was used for all scales.")
@@ -134,7 +134,7 @@ class Diagnostics(_Record):
     gaussian_gap: float = Field(description="How far the headline score is from that of Gaussian projections.")
 
 
-class Baseline(_Record):
+class Baseline(Record):
     """The untrained twin, same architecture and random weights, on the same images."""
 
     kind: Literal["untrained"]
@@ -178,9 +178,12 @@ class Report(Versioned):
     baseline: Baseline | None = Field(description="The untrained twin, if it was asked for.")
     settings: StudySettings
     warnings: list[str]
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     seconds: float = Field(ge=0, description="Wall time, with drawing and embedding where they were done.")
     images: int = Field(ge=1, description="Representations that were used.")
+    from_cache: int | None = Field(
+        ge=0, description="Those among them that were in the cache; None for representations made elsewhere."
+    )
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> "Report":

@@ -2,25 +2,23 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from . import paper, population, summary, uncertainty
+from .batching import enough_memory
 from .diagnostics import Diagnostics
-from .embedding import default_batch_size, embed, embed_population
-from .encoders import Encoder
-from .errors import ArgumentError, EncoderError
-from .loading import load_encoder
-from .mixture import MixtureSpec
+from .errors import ArgumentError
+from .preparing import prepare
+from .processes import ALONE, launched, together
 from .report import Report
 from .representations import Representations, check_one_width, concatenate
-from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, check_integer, make_settings, with_sizes
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, make_settings
+from .study import Study
 
 MATERIAL = 0.005
 """A shift of the headline score below this is not worth another estimate, however small its standard error."""
@@ -30,40 +28,6 @@ _MARGIN = 1.1
 """Images drawn beyond those that a wanted standard error should need."""
 
 _BASELINES = (None, "untrained")
-
-
-@dataclass(frozen=True)
-class Study:
-    """A model with the settings it is to be scored with: loaded and checked, nothing drawn yet."""
-
-    encoder: Encoder
-    settings: Settings
-    batch_size: int
-
-    @cached_property
-    def spec(self) -> MixtureSpec:
-        """The mixture that is drawn."""
-        return MixtureSpec(self.encoder.contract.shape, self.settings.scales, seed=self.settings.seed)
-
-    def embed(self, *, share: tuple[int, int] = (0, 1), progress: bool | None = None) -> Iterator[Representations]:
-        """Draw and embed this process's share: scale after scale, or the one pass of the population protocol."""
-        if self.settings.protocol == "population":
-            yield self.more(0, self.settings.images or 0, share=share, progress=progress)
-            return
-        samples = self.settings.samples or 0
-        with enough_memory():
-            yield from embed(
-                self.encoder, self.spec, samples, batch_size=self.batch_size, share=share, progress=progress
-            )
-
-    def more(
-        self, start: int, stop: int, *, share: tuple[int, int] = (0, 1), progress: bool | None = None
-    ) -> Representations:
-        """Draw and embed the images start … stop−1 of the population protocol."""
-        with enough_memory():
-            return embed_population(
-                self.encoder, self.spec, start, stop, batch_size=self.batch_size, share=share, progress=progress
-            )
 
 
 @dataclass(frozen=True)
@@ -89,53 +53,6 @@ class Scored:
         return uncertainty.contributions(self.estimate, threshold, row)
 
 
-def prepare(
-    model: Any,
-    settings: Settings,
-    *,
-    batch_size: int | None = None,
-    untrained: bool = False,
-    **loading: Any,
-) -> Study:
-    """Load a model and check everything that can be checked before the long run.
-
-    Args:
-        model: see ``load_encoder``.
-        settings: what is asked; sizes that are left out are filled in.
-        batch_size: images a forward pass, a positive integer; by default up to 256, fewer for large images.
-        untrained: score the untrained twin, with weights drawn from ``settings.seed``.
-        loading: further arguments of ``load_encoder``.
-
-    Raises:
-        ArgumentError, EncoderError: as ``load_encoder``.
-    """
-    if batch_size is not None:
-        check_integer("batch_size", batch_size, least=1, remedy="leave it out for a size that fits most machines")
-    with enough_memory():
-        encoder = load_encoder(model, untrained=untrained, seed=settings.seed, **loading)
-    return Study(encoder, with_sizes(settings), batch_size or default_batch_size(encoder.contract.shape))
-
-
-@contextmanager
-def enough_memory() -> Iterator[None]:
-    """Turn what the libraries raise when memory runs out into a sentence with a next step.
-
-    Raises:
-        EncoderError: memory ran out in the block.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # torch's own class is a RuntimeError; its CPU allocator raises a plain one.
-        if isinstance(error, RuntimeError) and "memory" not in str(error):
-            raise
-        said = str(error).splitlines()[0] if str(error) else "MemoryError"
-        raise EncoderError(
-            f"the model and its images do not fit into memory ({said}). Lower batch_size= or image_size=, or use "
-            f"a device with more memory."
-        ) from error
-
-
 def score(
     model: Any,
     *,
@@ -152,6 +69,9 @@ def score(
     batch_size: int | None = None,
     untrained: bool = False,
     baseline: str | None = None,
+    cache: bool = True,
+    fresh: bool = False,
+    distributed: bool = False,
     progress: bool | None = None,
     **loading: Any,
 ) -> Report:
@@ -171,11 +91,15 @@ def score(
         thresholds: a_t in [0.6, 1); the paper's 0.6, 0.65, …, 0.95, 0.99 by default.
         seed: a non-negative integer; same seed, same number.
         as_published: of the paper protocol: reproduce the authors' script.
-        batch_size: images a forward pass.
+        batch_size: images a forward pass; by default it is found: it halves while memory runs out.
         untrained: score the untrained twin instead.
         baseline: ``"untrained"`` scores the untrained twin too, on the same images, and tells the difference.
+        cache: keep representations in the Hugging Face assets cache, and go on from those that were kept.
+        fresh: use none that were kept before.
+        distributed: embed together with all processes that ``accelerate launch`` or ``torchrun`` started, each of which
+            has to make this call, and gets the report.
         progress: show a bar on stderr; by default if stderr is a terminal.
-        loading: ``revision``, ``device``, ``dtype``, ``image_size``, ``image_mean``, ``image_std`` and
+        loading: ``revision``, ``pooling``, ``device``, ``dtype``, ``image_size``, ``image_mean``, ``image_std`` and
             ``trust_remote_code``, as ``load_encoder``.
 
     Raises:
@@ -202,12 +126,15 @@ def score(
         seed=seed,
         as_published=as_published,
     )
-    study = prepare(model, settings, batch_size=batch_size, untrained=untrained, **loading)
-    twin = None
-    if baseline is not None:
-        twin = prepare(model, settings, batch_size=batch_size, untrained=True, **loading)
-    scored = run(study, progress=progress, began=began)
-    return scored.report if twin is None else beside(scored, run(twin, progress=progress)).report
+    processes = launched(loading.get("device")) if distributed else ALONE
+    how = {"batch_size": batch_size, "cache": cache, "fresh": fresh, "processes": processes, **loading}
+    twins = [untrained] if baseline is None else [False, True]
+    with together(processes):
+        studies = [prepare(model, settings, untrained=twin, **how) for twin in twins]
+    found = [run(study, progress=progress, began=began) for study in studies]
+    report = found[0].report if len(found) == 1 else beside(*found).report
+    agreed: Report = processes.from_main(report)
+    return agreed
 
 
 def check_baseline(baseline: str | None, untrained: bool) -> None:
@@ -223,9 +150,20 @@ def check_baseline(baseline: str | None, untrained: bool) -> None:
 
 
 def run(study: Study, *, progress: bool | None = None, began: float | None = None) -> Scored:
-    """Score a prepared study in this process."""
+    """Score a prepared study, together with the processes that it is shared with."""
     began = time.perf_counter() if began is None else began
-    return conclude(study.embed(progress=progress), study.settings, study=study, began=began, progress=progress)
+    if not study.processes.main:
+        study.follow(progress=False)
+        report: Report = study.processes.from_main(None)
+        return Scored(report, None)
+    try:
+        scored = conclude(study.embed(progress=progress), study.settings, study=study, began=began, progress=progress)
+    except Exception as error:
+        study.done(error)
+        raise
+    study.done()
+    study.processes.from_main(scored.report)
+    return scored
 
 
 def beside(scored: Scored, twin: Scored) -> Scored:
@@ -243,7 +181,7 @@ def conclude(
     *,
     study: Study | None = None,
     began: float | None = None,
-    processes: int = 1,
+    processes: int | None = None,
     progress: bool | None = None,
 ) -> Scored:
     """Make the report of representations.
@@ -254,13 +192,15 @@ def conclude(
         settings: what is asked; of the paper protocol, the report's scales are those that came.
         study: where the representations come from, if from a model.
         began: ``time.perf_counter()`` when the work began.
-        processes: how many embedded.
+        processes: how many embedded; by default those of the study.
         progress: of what is drawn in addition.
 
     Raises:
         RepresentationError: they cannot be scored; see ``paper.estimate`` and ``population.estimate``.
     """
     began = time.perf_counter() if began is None else began
+    if processes is None:
+        processes = 1 if study is None else study.processes.count
     told: dict[str, Any] = {"study": study, "processes": processes}
     epsilons = summary.asked_epsilons(settings)
     if settings.protocol == "paper":

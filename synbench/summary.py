@@ -17,7 +17,7 @@ from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings
 from .uncertainty import QUANTILE, Scores, kappa_interval, paper_scores, population_scores
 
 if TYPE_CHECKING:
-    from .scoring import Study
+    from .study import Study
 
 _DRIFTS = ("response", "spread", "midpoint", "coordinate")
 _PACKAGES = ("synbench", "torch", "transformers", "accelerate", "numpy", "scipy")
@@ -136,7 +136,7 @@ def _report(
     both = np.stack([scores.lower, scores.upper], axis=-1)
     intervals = [[_whole(pair) for pair in row] for row in plain(both)]
     table = plain(scores.values[asked, :-1])
-    told = [*found.warnings, *warnings]
+    told = [*found.warnings, *warnings, *([] if study is None else study.notes)]
     if score is None or any(value is None for row in table for value in row):
         told.append(
             "Some scores are undefined (None): at these scales the best classifier in image space does not exceed "
@@ -169,6 +169,8 @@ def _report(
         warnings=told,
         seconds=seconds,
         images=found.images,
+        # Of processes that somebody else brought together, only this one's is known.
+        from_cache=study.from_cache if study is not None and processes == study.processes.count else None,
     )
 
 
@@ -238,7 +240,7 @@ def _record_settings(settings: Settings, study: "Study | None", processes: int) 
             },
             "precision": {"dtype": encoder.dtype, "tf32": False, "reason": encoder.dtype_reason},
             "device": encoder.device,
-            "batch_size": study.batch_size,
+            "batch_size": study.batch_size.size,
         }
     return values
 

@@ -1,10 +1,14 @@
 """What the command line prints: results as tables, on stdout."""
 
+from datetime import UTC, datetime
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .cache import Listed
+from .checking import Check
 from .comparison import Comparison, rows
 from .report import Report
 
@@ -23,6 +27,8 @@ def print_report(report: Report) -> None:
             soft_wrap=True,
         )
     size = f"{report.images:,} images in {report.seconds:.0f} s"
+    if report.from_cache:
+        size += ", from cache" if report.from_cache == report.images else f", {report.from_cache:,} from cache"
     if report.protocol == "paper" and settings.samples is not None:
         size = f"{len(report.scales)} scales × 2 splits × {settings.samples} images = {size}"
     console.print(f"{report.protocol} protocol: {size}", soft_wrap=True)
@@ -77,3 +83,70 @@ def print_comparison(comparison: Comparison) -> None:
     )
     for warning in comparison.warnings:
         console.print(f"note: {warning}", soft_wrap=True, markup=False)
+
+
+def print_check(found: Check) -> None:
+    """Print what a study of a model would be."""
+    console = Console(highlight=False)
+    model, commit = found.model, f" @ {found.model.commit[:12]}" if found.model.commit else ""
+    console.print(f"[bold]{escape(model.id)}[/bold]{commit} can be scored.", soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    few = found.missing_weights[:3]
+    missing = f"{len(found.missing_weights)}, none of them needed: {', '.join(few)}{' …' * (len(few) == 3)}"
+    mean, std = (
+        ", ".join(f"{v:g}" for v in values)
+        for values in (found.preprocessing.image_mean, found.preprocessing.image_std)
+    )
+    rows = {
+        "architecture": model.architecture,
+        "dimension": str(model.dimension),
+        "pooling": f"{model.pooling} ({model.pooling_reason})",
+        "input": f"{'×'.join(map(str, found.image_shape))} (from {found.preprocessing.source})",
+        "normalization": f"(x − [{mean}]) / [{std}]",
+        "precision": f"{found.precision.dtype} on {found.device} ({found.precision.reason})",
+        "missing weights": missing if few else "none",
+        "parameters": "unknown" if found.parameters is None else f"{found.parameters:,}",
+        "speed": f"{found.images_per_second:,.0f} images/s, tried on 8; batches begin at {found.batch_size}",
+        "a full score": f"{found.images:,} images, about {_duration(found.seconds)} and {_bytes(found.memory_bytes)}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    console.print(table)
+    for warning in found.warnings:
+        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+
+
+def print_entries(entries: list[Listed], limit: float) -> None:
+    """Print what is kept of earlier studies."""
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("entry", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    table.add_column("protocol", no_wrap=True)
+    for name in ("images", "size", "last used"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for entry in entries:
+        shape = "×".join(map(str, entry.image_shape))
+        what = f"{escape(entry.model)}\n[dim]{shape} {entry.dtype} {entry.device}, seed {entry.seed}[/dim]"
+        used = datetime.fromtimestamp(entry.used, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(entry.name, what, entry.protocol, f"{entry.images:,}", _bytes(entry.bytes), used)
+    if entries:
+        console.print(table)
+    total = sum(entry.bytes for entry in entries)
+    console.print(f"{len(entries)} entries, {_bytes(total)} of {_bytes(limit)}.", soft_wrap=True)
+
+
+def _bytes(number: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -6,7 +6,7 @@ import torch
 
 from synbench import MixtureSpec
 from synbench.design import design
-from synbench.drawing import draw_population, population_batches
+from synbench.drawing import Renderer, draw_population
 from synbench.embedding import embed_population
 from synbench.encoders import Encoder, ModelRecord
 from synbench.preprocessing import from_arguments
@@ -15,8 +15,10 @@ SPEC = MixtureSpec((3, 8, 8), scales=[0.5, 1.0, 2.0], seed=3)
 
 
 def images_of(spec, start, stop, size):
-    parts = list(population_batches(spec, start, stop, size))
-    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), [p[2] for p in parts]
+    renderer = Renderer(spec, "cpu")
+    rows = [design(spec, at, min(at + size, stop)) for at in range(start, stop, size)]
+    parts = [renderer.population(made) for made in rows]
+    return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), rows
 
 
 def test_more_images_never_change_the_earlier_ones():

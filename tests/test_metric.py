@@ -25,6 +25,7 @@ KEYS = [
     "synbench_score", "stderr", "interval", "meaning", "scores", "scores_stderr", "scores_interval", "kappa",
     "kappa_stderr", "kappa_interval", "epsilons", "thresholds", "scales", "accuracy", "bound", "raw_accuracy",
     "raw_bound", "protocol", "diagnostics", "baseline", "settings", "warnings", "schema_version", "seconds", "images",
+    "from_cache",
 ]  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def add_mixture(metric, **how):
 
 def timeless(result):
     """Drop what differs between two ways to the same result: time, and where representations came from."""
-    return {k: v for k, v in result.items() if k not in ("seconds", "settings")}
+    return {k: v for k, v in result.items() if k not in ("seconds", "settings", "from_cache")}
 
 
 def left_behind(metric):

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synbench import ArgumentError, MixtureSpec, with_pixels
-from synbench.drawing import batches, draw
+from synbench.drawing import Renderer, draw
 from synbench.mixture import check_image_shape
 
 
 def whole(spec, split, scale, n, batch_size):
-    parts = list(batches(spec, split, scale, 0, n, batch_size))
+    renderer = Renderer(spec, "cpu")
+    parts = [renderer.split(split, scale, at, min(at + batch_size, n)) for at in range(0, n, batch_size)]
     return torch.cat([images for images, _ in parts]).numpy(), np.concatenate([labels for _, labels in parts])
 
 
@@ -43,7 +44,7 @@ def test_parts_of_a_split_are_the_parts_of_the_whole():
     spec = MixtureSpec((3, 8, 8), scales=[1.0])
     all_images, all_labels = whole(spec, "train", 1.0, 101, 64)
     for first, last in ((0, 33), (33, 67), (67, 101)):
-        (part,) = batches(spec, "train", 1.0, first, last, 64)
+        part = Renderer(spec, "cpu").split("train", 1.0, first, last)
         assert np.array_equal(part[0].numpy(), all_images[first:last])
         assert np.array_equal(part[1], all_labels[first:last])
 

@@ -9,7 +9,7 @@ import torch
 from scipy import integrate, optimize, stats
 
 from synbench import DEMO, MixtureSpec, classifier, curve, load_encoder, paper, score
-from synbench.drawing import batches
+from synbench.drawing import Renderer
 from synbench.embedding import embed
 
 from .conftest import ROOT
@@ -29,7 +29,8 @@ def measures(function):
 def draw():
     spec = MixtureSpec((3, 32, 32), scales=[1.0])
     one, seven, many = (
-        torch.cat([images for images, _ in batches(spec, "train", 1.0, 0, 128, size)]) for size in (1, 7, 64)
+        torch.cat([Renderer(spec, "cpu").split("train", 1.0, at, min(at + size, 128))[0] for at in range(0, 128, size)])
+        for size in (1, 7, 64)
     )
     return max((one - many).abs().max(), (seven - many).abs().max())
 

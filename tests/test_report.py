@@ -64,7 +64,7 @@ def test_records_cannot_be_changed(report):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 1}, r"schema version 2, but schema_version: Input should be 2.* Read it with the SynBench"),
+        ({"schema_version": 2}, r"schema version 3, but schema_version: Input should be 3.* Read it with the SynBench"),
         ({"surprise": 1}, r"surprise: Extra inputs are not permitted"),
         ({"images": "x"}, r"images: Input should be a valid integer"),
         ({"scales": [1.0]}, r"accuracy must have 5 rows of 1"),

@@ -114,7 +114,9 @@ def test_what_is_undefined_is_none_with_a_warning():
 
 
 def test_a_constant_encoder_is_refused():
-    with pytest.raises(RepresentationError, match=r"at scale 1: .*gives every image the same vector"):
+    from synbench import EncoderError
+
+    with pytest.raises(EncoderError, match=r"gives one and the same vector for .* different images"):
         score(lambda x: torch.ones(len(x), 3), image_size=4, **FEW)
 
 
