@@ -145,6 +145,25 @@ def test_a_torn_or_changed_file_is_never_read(position, torn, change):
         )
 
 
+def test_a_write_that_ends_half_way_leaves_no_piece(monkeypatch):
+    real = os.fdopen
+
+    def failing(handle, mode):
+        stream = real(handle, mode)
+        write = stream.write
+        half = type("Half", (), {"__enter__": lambda s: s, "__exit__": lambda *_: stream.close(), "write": None})()
+        half.write = lambda content: (write(content[: len(content) // 2]), (_ for _ in ()).throw(KeyboardInterrupt))
+        return half
+
+    entry = Entry(KEY, "a/b")
+    entry.write(PART, piece(0, 64))
+    monkeypatch.setattr(os, "fdopen", failing)
+    with pytest.raises(KeyboardInterrupt):
+        entry.write(PART, piece(64, 128))
+    monkeypatch.undo()
+    assert [file.name for file in entry.folder.iterdir() if "128" in file.name] == []
+
+
 def test_a_file_in_the_place_of_another_is_not_read():
     entry = Entry(KEY, "a/b")
     entry.write(PART, piece(0, 64))

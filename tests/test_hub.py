@@ -156,3 +156,49 @@ def test_metric_loads_from_a_space_and_scores(hub, run):
     expected = synbench.score("synbench:demo", samples=256, scales=[1.0, 2.0, 3.0])
     assert 0 < found.synbench_score < 1
     assert found.synbench_score == pytest.approx(expected.synbench_score, rel=1e-6)
+
+
+KEPT = {"SYNBENCH_CACHE_GB": "10"}
+# A list that some releases of the Hub's client fetch once a day for the name that they go by.
+CLIENTS_OWN = {"/api/agent-harnesses"}
+
+
+def test_what_is_kept_is_read_without_weights_and_belongs_to_one_commit(hub, run, folders, tmp_path):
+    before, after = folders
+    repository = hub.create("user/tiny-vit", before)
+    first = score(run, "user/tiny-vit", **KEPT)
+    assert json.loads(first.stdout)["from_cache"] == 0
+    (weights,) = (tmp_path / "home" / "hub").rglob("model.safetensors")
+    weights.resolve().unlink()
+    weights.unlink()
+    for offline in ({"HF_HUB_OFFLINE": "1"}, {}):
+        hub.requests.clear()
+        again = score(run, "user/tiny-vit", **KEPT, **offline)
+        assert again.returncode == 0, again.stderr
+        record = json.loads(again.stdout)
+        assert record["from_cache"] == record["images"]
+        assert {**record, "seconds": 0, "from_cache": 0} == {**json.loads(first.stdout), "seconds": 0}
+        # Online, the branch is looked up, and nothing is fetched.
+        own = {(r.method, r.path) for r in hub.requests if r.path not in CLIENTS_OWN}
+        assert own == (set() if offline else {("HEAD", "/user/tiny-vit/resolve/main/config.json")})
+    repository.push(after)
+    moved = json.loads(score(run, "user/tiny-vit", **KEPT).stdout)
+    assert moved["from_cache"] == 0
+    assert moved["settings"]["model"]["commit"] == repository.refs["main"] != record["settings"]["model"]["commit"]
+    assert moved["scores"] != record["scores"]
+
+
+def test_nothing_is_asked_of_anybody_but_the_files_of_the_model(hub, run, folders):
+    hub.create("user/tiny-vit", folders[0])
+    done = score(run, "user/tiny-vit")
+    assert done.returncode == 0, done.stderr
+    own = re.compile(r"/user/tiny-vit/resolve/[^/]+/[\w.]+|/api/models/user/tiny-vit(/.*)?")
+    assert {r.path for r in hub.requests if not own.fullmatch(r.path)} <= CLIENTS_OWN
+
+
+def test_a_model_that_was_never_fetched_is_told_offline(hub, run, folders):
+    hub.create("user/tiny-vit", folders[0])
+    done = score(run, "user/tiny-vit", HF_HUB_OFFLINE="1")
+    assert done.returncode == 3
+    assert done.stderr.strip().endswith("Check the network, or fetch it first with `hf download`.")
+    assert hub.requests == []

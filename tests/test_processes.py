@@ -118,6 +118,51 @@ def test_the_command_refuses_once(tmp_path):
     assert "exitcode  : 3" in done.stderr
 
 
+THROUGH_EVALUATE = """
+import json, sys, evaluate, torch
+from synbench.embedding import Embedder
+torch.set_num_threads(1)
+embedded, real = [], Embedder._pass
+def noted(self, stretch):
+    embedded.append([stretch.start, stretch.stop])
+    return real(self, stretch)
+Embedder._pass = noted
+rank, count = int(sys.argv[1]), int(sys.argv[2])
+metric = evaluate.load("synbench", num_process=count, process_id=rank, experiment_id=sys.argv[3])
+for images in (82, 99, 512):
+    embedded.clear()
+    result = metric.compute(model="synbench:demo", images=images, batch_size=16, device="cpu")
+    print(json.dumps([embedded, result]))
+"""
+
+
+@pytest.mark.slow
+def test_so_does_evaluates_own_way_of_several_processes(tmp_path):
+    def run(count):
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-c", THROUGH_EVALUATE, str(rank), str(count), f"pieces-{tmp_path.name}"],
+                env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )
+            for rank in range(count)
+        ]  # fmt: skip
+        outputs = [process.communicate(timeout=120) for process in started]
+        assert [process.returncode for process in started] == [0] * count, outputs
+        return [[json.loads(line) for line in told.splitlines()] for told, _ in outputs]
+
+    (alone,), both = run(1), run(2)
+    for number, images in enumerate((82, 99, 512)):
+        shares = [process[number][0] for process in both]
+        assert all(shares), "one process did nothing"
+        assert [i for share in shares for start, stop in share for i in range(start, stop)] == list(range(images))
+        (_, result), (_, nothing), (_, expected) = both[0][number], both[1][number], alone[number]
+        assert nothing is None
+        assert result["settings"]["processes"] == 2
+        assert result["images"] == images
+        # Of processes that evaluate brings together, none knows what the others found in the cache.
+        assert told({**result, "from_cache": 0}) == told(expected)
+
+
 def test_a_process_that_was_set_up_to_be_alone_is_told_so(monkeypatch):
     from accelerate import PartialState
 
