@@ -98,7 +98,7 @@ class Renderer:
             at += take
         if self._means is None or self._means[0] != scale:
             self._means = scale, class_means(spec, scale, device)
-        images += self._means[1][torch.as_tensor(labels, device=device)]
+        images += self._means[1][_moved(labels, device)]
         return images.view(-1, *spec.image_shape), labels
 
     def population(
@@ -116,9 +116,13 @@ class Renderer:
                 _fill(self._block, spec, POPULATION, number)
                 self._along = self._block.to(self._direction.dtype) @ self._direction
             at = np.flatnonzero(blocks == number)
-            to, source = (torch.as_tensor(i, device=device) for i in (at, rows.draws[at] % spec.block))
+            if spec.block == 1:
+                for row in at.tolist():
+                    images[row], coordinates[row] = self._block[0], self._along[0]
+                continue
+            to, source = (_moved(i, device) for i in (at, rows.draws[at] % spec.block))
             images[to], coordinates[to] = self._block[source], self._along[source]
-        shift = torch.as_tensor((2 * rows.labels - 1) * rows.scales, device=device, dtype=torch.float32)
+        shift = _moved(((2 * rows.labels - 1) * rows.scales).astype(np.float32), device)
         images += PIXEL_CENTRE
         images += shift[:, None] * self._direction.float()
         return images.view(-1, *spec.image_shape), coordinates
@@ -127,6 +131,16 @@ class Renderer:
         """Note which block is held from now on, and tell whether it has to be drawn."""
         held, self._held = self._held, (*where, number)
         return held != self._held
+
+
+def _moved(array: np.ndarray, device: Any) -> "torch.Tensor":
+    """Bring an array to a device without waiting for what the device has still to do."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    if torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def class_means(spec: MixtureSpec, scale: float, device: Any = "cpu") -> "Float32[torch.Tensor, '2 D']":

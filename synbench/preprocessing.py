@@ -9,6 +9,7 @@ loaded or takes more than pictures are the fields of its ``preprocessor_config.j
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,15 +44,22 @@ class InputContract:
     def normalize(
         self, images: "Float32[torch.Tensor, 'n channels height width']"
     ) -> "Float32[torch.Tensor, 'n channels height width']":
-        """Apply the affine map."""
-        import torch
-
+        """Apply the affine map; the images themselves stay as they are."""
         if self.order != tuple(range(self.shape[0])):
             images = images[:, list(self.order)]
-        mean, std = (torch.tensor(v, device=images.device).view(-1, 1, 1) for v in (self.mean, self.std))
-        if not mean.any() and (std == 1).all():
+        if not any(self.mean) and all(v == 1 for v in self.std):
             return images
-        return (images - mean) / std
+        mean, std = _constants(self.mean, self.std, str(images.device))
+        return (images - mean).div_(std)
+
+
+@lru_cache(maxsize=16)
+def _constants(mean: tuple[float, ...], std: tuple[float, ...], device: str) -> "tuple[torch.Tensor, torch.Tensor]":
+    # Kept: to bring them anew for every batch, a GPU would have to be waited for.
+    import torch
+
+    with torch.inference_mode(False):
+        return tuple(torch.tensor(v, device=device).view(-1, 1, 1) for v in (mean, std))  # type: ignore[return-value]
 
 
 def from_arguments(image_size: Any, image_mean: Any, image_std: Any) -> InputContract:
