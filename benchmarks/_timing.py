@@ -89,6 +89,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, quick: b
     print()
 
 
+def markdown(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table under a title."""
+    lines = [f"**{title}**", ""]
+    lines += [f"| {' | '.join(map(str, cells))} |" for cells in (headings, ["---"] * len(headings), *rows)]
+    return "\n".join([*lines, ""])
+
+
 def machine() -> str:
     """Return cores, processor and versions, on one line."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -100,10 +107,19 @@ def machine() -> str:
 
 def vit_tiny():
     """Return a ViT-Tiny for 224 x 224 with random weights."""
+    return _vit(192, 3)
+
+
+def vit_base():
+    """Return a ViT-B/16 for 224 x 224 with random weights."""
+    return _vit(768, 12)
+
+
+def _vit(width: int, heads: int):
     from transformers import ViTConfig, ViTModel
 
-    sizes = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
-    return _seeded(ViTModel, ViTConfig(**sizes, patch_size=16, image_size=224))
+    sizes = {"hidden_size": width, "num_hidden_layers": 12, "num_attention_heads": heads}
+    return _seeded(ViTModel, ViTConfig(**sizes, intermediate_size=4 * width, patch_size=16, image_size=224))
 
 
 def resnet18():

@@ -44,7 +44,7 @@ from _population_truth import (
     truth,
     unit_directions,
 )
-from _timing import machine, note, parser
+from _timing import machine, markdown, note, parser
 from scipy.stats import norm
 
 import synbench
@@ -143,13 +143,6 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(f"{value:.5g}") if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
-
-
-def markdown(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a table under a title."""
-    lines = [f"**{title}**", ""]
-    lines += [f"| {' | '.join(map(str, cells))} |" for cells in (headings, ["---"] * len(headings), *rows)]
-    return "\n".join([*lines, ""])
 
 
 def percent(value: float, digits: int = 1) -> str:
