@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import families, fingerprints, towers
+from . import families, fingerprints, folders, towers
 from .errors import ArgumentError, EncoderError
+from .random_state import kept
 from .remedies import quiet_transformers, teaching
 
 DEMO = "synbench:demo"
@@ -59,7 +60,7 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    name: str, *, revision: str | None, trust_remote_code: bool, untrained: bool, seed: int
+    name: str, *, revision: str | None, trust_remote_code: bool, untrained: bool, seed: int, projected: bool = False
 ) -> Checkpoint:
     """Load a model by Hub id, folder or ``synbench:demo``.
 
@@ -69,6 +70,7 @@ def load_checkpoint(
         trust_remote_code: needs ``revision`` to be a commit hash, unless the model is a folder.
         untrained: take the architecture only, and draw the weights from ``seed``.
         seed: for the weights of an untrained twin.
+        projected: keep what a vision part needs to be compared with text, if it was saved with it.
 
     Raises:
         ArgumentError: remote code without a pinned commit, a revision of a folder, or an empty name.
@@ -90,6 +92,10 @@ def load_checkpoint(
             f"trust_remote_code=True runs code from {name!r} on this machine, so it needs the commit that you "
             f"looked at: pass revision= with its 40-digit hash, got {revision!r}."
         )
+    if local:
+        folders.refuse_folder(name, folder, weights=not untrained)
+    else:
+        folders.refuse_path(name)
     with teaching(name), quiet_transformers():
         # Everything is of the commit that the branch points to now, however long the download takes.
         written = _file(where, "config.json", revision)
@@ -103,7 +109,10 @@ def load_checkpoint(
         else:
             if trust_remote_code:
                 _refuse_foreign_code(name, raw)
-            config, processor, whole, missing = _transformers(name, where, common, untrained=untrained, seed=seed)
+            else:
+                _refuse_own_code(name, raw, local=local)
+            drawn = seed if untrained else None
+            config, processor, whole, missing = _transformers(name, where, common, drawn=drawn, projected=projected)
     if not timm:
         tower = towers.tower_of(name, whole)
     weights = fingerprints.weights_sha256(Path(where)) if local and not untrained else None
@@ -166,19 +175,23 @@ def _timm(where: str, revision: str | None, *, untrained: bool, seed: int) -> An
 
 
 def _transformers(
-    name: str, where: str, common: dict[str, Any], *, untrained: bool, seed: int
+    name: str, where: str, common: dict[str, Any], *, drawn: int | None, projected: bool
 ) -> tuple[Any, Any, Any, set[str]]:
-    """Return configuration, image processor, model, and the names of the weights that it lacks."""
+    """Return configuration, image processor, model, and the names of the weights that it lacks.
+
+    Its weights are those of the file, or ``drawn`` from a seed.
+    """
     import torch
     import transformers
 
     config = transformers.AutoConfig.from_pretrained(where, **common)
+    towers.refuse_pretrained_parts(config)
     if getattr(config, "mask_ratio", None) and families.of(config).call is None:
         # A masked autoencoder hides most of each image at random while it is trained; here it sees all of it.
         config.mask_ratio = 0.0
     towers.refuse_by_configuration(name, config)
     own_code = common["trust_remote_code"] and "AutoModel" in (getattr(config, "auto_map", None) or {})
-    kind: Any = None if own_code else towers.model_class(config)
+    kind: Any = None if own_code else towers.loading_class(config, projected=projected)
     if kind is not None:
         towers.refuse_without_pixels(name, kind)
         towers.refuse_by_structure(name, kind, config)
@@ -189,9 +202,8 @@ def _transformers(
         )
     processor = _processor(where, common)
     missing: set[str] = set()
-    if untrained:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed % 2**63)  # what torch takes
+    if drawn is not None:
+        with kept(drawn):
             if kind is None:
                 trust = common["trust_remote_code"]
                 whole = transformers.AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=trust)
@@ -207,8 +219,26 @@ def _transformers(
             # The base class does not know its own weights by the names that the whole model gave them.
             whole, loading = other.from_pretrained(where, **options, **how)
         missing = set(loading["missing_keys"])
+        if names and names <= missing and loading["unexpected_keys"]:
+            raise EncoderError(
+                f"{name!r} has none of the weights that {type(whole).__name__} needs, such as "
+                f"{', '.join(sorted(names)[:2])}; its file has {', '.join(sorted(loading['unexpected_keys'])[:3])}. "
+                f"Take off what stands before their names, or choose a checkpoint of this architecture."
+            )
     towers.refuse_without_pixels(name, type(whole))
     return config, processor, whole, missing
+
+
+def _refuse_own_code(name: str, raw: dict[str, Any], *, local: bool) -> None:
+    """Refuse a model that cannot be loaded without its own code, which was not asked for."""
+    from transformers import CONFIG_MAPPING
+
+    if raw.get("auto_map") and raw.get("model_type") not in CONFIG_MAPPING:
+        pinned = "" if local else " and revision= with the hash of the commit that you looked at"
+        raise EncoderError(
+            f"cannot load {name!r}: it comes with code of its own ({', '.join(map(str, raw['auto_map'].values()))}), "
+            f"which runs only if asked for. Look at that code, then pass trust_remote_code=True{pinned}."
+        )
 
 
 def _refuse_foreign_code(name: str, raw: dict[str, Any]) -> None:

@@ -11,20 +11,24 @@ from .encoders import Encoder, evaluating
 from .errors import EncoderError
 from .mixture import MixtureSpec
 from .preprocessing import InputContract
-from .probing import probe_images
+from .probing import first_images, probe_images
 
 _REPEATABLE = 1e-3
 # Rounding parts equal vectors by less, and no two images are that alike to an encoder.
 _CONSTANT = 1e-6
 _SECOND_LOOK = 256
-_HEADS = ("fc", "head", "heads", "classifier", "logits")
+_CLASSIFIERS = ("fc", "classifier", "logits")
+# So a projection may be called too: one without a bias, or as wide as a power of two, is taken for that.
+_HEADS = ("head", "heads")
+_NARROWEST_PROJECTION = 32
 
 
-def with_dimension(encoder: Encoder) -> Encoder:
+def with_dimension(encoder: Encoder, tried: Any = None) -> Encoder:
     """Try an encoder on a few images, and note the width of its vectors.
 
     Args:
         encoder: whose record has no dimension yet.
+        tried: its vectors of ``first_images``, if they are at hand.
 
     Raises:
         EncoderError: its vectors differ from call to call, or are the same for all images.
@@ -32,8 +36,10 @@ def with_dimension(encoder: Encoder) -> Encoder:
     """
     import torch
 
-    pairs = probe_images(encoder.contract, encoder.device, "float32", 8).split(2)
-    vectors, again = encoder(pairs[0]), encoder(pairs[0])
+    pairs = probe_images(encoder.contract, encoder.device).split(2)
+    # Of the try, only what comes a second time as one vector an image counts.
+    again = encoder(pairs[0])
+    vectors = encoder(pairs[0]) if tried is None or tried.shape != again.shape else tried.float()
     name = encoder.record.id
     finite = bool(torch.isfinite(vectors).all())
     # Some models shuffle what they sum, and differ by rounding; random masks or dropout differ by far more.
@@ -89,7 +95,7 @@ def refuse_logits(module: Any, contract: InputContract, device: str, dtype: str)
         dtype: its precision.
 
     Raises:
-        EncoderError: its output is that of a linear layer that is called like a classifier.
+        EncoderError: its output is that of a linear layer that looks like a classifier, by its name.
     """
     import torch
 
@@ -101,13 +107,13 @@ def refuse_logits(module: Any, contract: InputContract, device: str, dtype: str)
     hooks = [
         part.register_forward_hook(remember(name))
         for name, part in module.named_modules()
-        if isinstance(part, torch.nn.Linear) and set(_HEADS).intersection(name.split("."))
+        if isinstance(part, torch.nn.Linear) and _seems_to_classify(name, part)
     ]
     if not hooks:
         return
     try:
         with evaluating(module):
-            output = module(contract.normalize(probe_images(contract, device, "float32")).to(getattr(torch, dtype)))
+            output = module(contract.normalize(first_images(contract, device)).to(getattr(torch, dtype)))
     except Exception:  # noqa: BLE001
         return  # what it does not take is told by the first try of the whole encoder
     finally:
@@ -118,6 +124,17 @@ def refuse_logits(module: Any, contract: InputContract, device: str, dtype: str)
     if found is not None:
         kind = type(module).__name__
         raise EncoderError(
-            f"{kind!r} gives the output of its last layer, {found!r}: these are logits of classes, not "
-            f"features. Replace it by torch.nn.Identity(), or wrap the model in a function if logits are wanted."
+            f"{kind!r} gives the output of its last layer, {found!r}, which looks like a classifier by its name: its "
+            f"logits are not features. Replace that layer by torch.nn.Identity(). If its output is what you want to "
+            f"score, put the model in evaluation mode and pass a function: lambda images: model(images)."
         )
+
+
+def _seems_to_classify(name: str, layer: Any) -> bool:
+    """Guess by its name, and of a head by its form, whether a linear layer gives logits of classes."""
+    path = name.split(".")
+    if set(_CLASSIFIERS).intersection(path):
+        return True
+    width = layer.out_features
+    projects = layer.bias is None or (width >= _NARROWEST_PROJECTION and width & (width - 1) == 0)
+    return bool(set(_HEADS).intersection(path)) and not projects

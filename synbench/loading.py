@@ -19,13 +19,15 @@ from .errors import ArgumentError
 from .first_look import refuse_logits, with_dimension
 from .pooling import CHOICES, Pooling
 from .preprocessing import InputContract, at_configured_size, from_arguments, from_processor
-from .probing import NotTakenError, pooled, projection, unread_weights
+from .probing import NotTakenError, pooled, projection, projects, unread_weights
+from .random_state import kept
 from .settings import check_flag, check_integer
 from .towers import tower_of
 
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
+@kept()
 def load_encoder(
     model: Any,
     *,
@@ -101,9 +103,10 @@ def _of_checkpoint(
     loading: dict[str, Any],
 ) -> Encoder:
     check_integer("seed", seed, least=0, remedy="every seed gives its own weights, 0 included")
-    found = load_checkpoint(name, seed=seed, **loading)
+    found = load_checkpoint(name, seed=seed, projected=asked == "projected", **loading)
     chosen = dtype or "float32"
     missing: tuple[str, ...] = ()
+    tried = None
     if found.config is None:
         _refuse_pooling(asked, "a timm model, which gives the vector before its classifier")
         module = _placed(found.tower, device, chosen)
@@ -113,8 +116,16 @@ def _of_checkpoint(
         if asked == "projected":
             # The text tower takes no part in the projection of images, and would take as much memory again.
             found.whole._modules.pop("text_model", None)  # noqa: SLF001
-        common = {"name": name, "asked": asked, "lacking": found.lacking}
-        module, forward, choice, contract = _embedded(found.whole, found.tower, contracts, device, chosen, **common)
+        common: dict[str, Any] = {"name": name, "asked": asked, "lacking": found.lacking}
+        if type(found.whole).__name__.endswith("ForImageClassification"):
+            common["unread"] = lambda images: unread_weights(_placed(found.whole, device, chosen), found.tower, images)
+
+        def place(part: Any) -> Any:
+            return _placed(part, device, chosen)
+
+        module, forward, choice, contract, tried = _embedded(
+            found.whole, found.tower, contracts, device, chosen, place, **common
+        )
         missing = tuple(key.removeprefix("whole.") for key in found.lacking(module))
         pooled_by, why = _described(choice)
     record = ModelRecord(
@@ -129,9 +140,9 @@ def _of_checkpoint(
         dimension=0,
         trained=not loading["untrained"],
     )
-    reason = "asked for" if dtype else "default: lower precisions are not yet shown to leave the score alone"
+    reason = "asked for" if dtype else "default: lower precisions move the score of some encoders too far"
     encoder = Encoder(forward, contract, record, device, chosen, reason, module, found.identity, missing)
-    return with_dimension(encoder)
+    return with_dimension(encoder, tried)
 
 
 def _contracts(name: str, found: Checkpoint, sizes: tuple[Any, Any, Any]) -> list[InputContract]:
@@ -143,18 +154,24 @@ def _contracts(name: str, found: Checkpoint, sizes: tuple[Any, Any, Any]) -> lis
 
 
 def _embedded(
-    whole: Any, tower: Any, contracts: list[InputContract], device: str, dtype: str, **options: Any
-) -> tuple[Any, Callable[[Any], Any], Pooling, InputContract]:
-    """Return the module that runs, its function to vectors, the pooling, and the contract that it takes."""
-    projects = hasattr(whole, "get_image_features")
-    if projects and options["asked"] == "projected":
-        module = _placed(projection(whole, tower), device, dtype)
+    whole: Any,
+    tower: Any,
+    contracts: list[InputContract],
+    device: str,
+    dtype: str,
+    place: Callable[[Any], Any],
+    **options: Any,
+) -> tuple[Any, Callable[[Any], Any], Pooling, InputContract, Any]:
+    """Return the module that runs, its function to vectors, the pooling, the contract, and the vectors of a try."""
+    able = projects(whole)
+    if able and options["asked"] == "projected":
+        module = place(projection(whole, tower))
         with contextlib.suppress(NotTakenError):
             return module, *pooled(module, contracts, device, dtype, **options)
         # It needs more than images for that: what it can give of images alone is told below.
-        projects = False
-    module = _placed(tower, device, dtype)
-    return module, *pooled(module, contracts, device, dtype, projects=projects, **options)
+        able = False
+    module = place(tower)
+    return module, *pooled(module, contracts, device, dtype, projects=able, **options)
 
 
 def _of_timm(module: Any, sizes: tuple[Any, Any, Any]) -> tuple[Callable[[Any], Any], InputContract, str, str]:
@@ -191,32 +208,46 @@ def _of_callable(
     by_timm = _made_by_timm(model)
     if not by_timm:
         contract = from_arguments(*sizes)
-    own = next((p for p in model.parameters() if p.is_floating_point()), None)
+    by_transformers = not by_timm and hasattr(model, "get_encoder")
+    # A module stays where and as it is, unless another place or precision is asked for: then a copy moves.
+    if _elsewhere(model, device, dtype):
+        model = copy.deepcopy(model)
+        model = model.to(device) if device else model
+        model = in_precision(model, getattr(torch, dtype)) if dtype else model
+    tower = tower_of(name, model) if by_transformers else model
+    own = next((p for p in tower.parameters() if p.is_floating_point()), None)
     if own is not None:
-        # A module stays where and as it is, unless another place or precision is asked for: then a copy moves.
         if dtype is None:
+            # Of a module in several precisions, what goes in has that of the first weights.
             dtype, reason = str(own.dtype).removeprefix("torch."), "the module's own"
         device = device or str(own.device)
-        if (device, dtype) != (str(own.device), str(own.dtype).removeprefix("torch.")):
-            model = _placed(copy.deepcopy(model), device, dtype)
     device, dtype = device or choose_device(None), dtype or "float32"
+    tried = None
     forward, pooled_by, why = model, "vector", "the output as it is"
     if by_timm:
         _refuse_pooling(asked, "a timm model, which gives the vector before its classifier")
         forward, contract, pooled_by, why = _of_timm(model, sizes)
-    elif hasattr(model, "get_encoder"):
+    elif by_transformers:
         # A transformers model that the caller loaded: its outputs have fields, so the pooling rule applies.
-        tower = tower_of(name, model)
         loaded = model
         unread = None if tower is model else lambda images: unread_weights(loaded, tower, images)
         common = {"name": name, "asked": asked, "unread": unread}
-        _, forward, choice, contract = _embedded(model, tower, [contract], device, dtype, **common)
+        _, forward, choice, contract, tried = _embedded(
+            model, tower, [contract], device, dtype, lambda part: part, **common
+        )
         pooled_by, why = _described(choice)
     else:
         _refuse_pooling(asked, "a module, which gives its vectors itself")
         refuse_logits(model, contract, device, dtype)
     record = ModelRecord(name, "module", None, None, None, name, pooled_by, why, 0, True)
-    return with_dimension(Encoder(forward, contract, record, device, dtype, reason, model))
+    return with_dimension(Encoder(forward, contract, record, device, dtype, reason, model), tried)
+
+
+def _elsewhere(module: Any, device: str | None, dtype: str | None) -> bool:
+    """Tell whether a module is not yet where, or not yet in the precision, that was asked for."""
+    own = [p for p in module.parameters() if p.is_floating_point()]
+    moves = device is not None and any(str(p.device) != device for p in own)
+    return moves or (dtype is not None and any(str(p.dtype) != f"torch.{dtype}" for p in own))
 
 
 def _made_by_timm(model: Any) -> bool:

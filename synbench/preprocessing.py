@@ -120,6 +120,12 @@ def from_processor(
         )
     scaling = _scaling(name, processor, config, fields)
     size = scaling.size
+    if size is not None and scaling.longest is not None:
+        # The file leaves a range of sizes: within it, that of the configuration is the one it was trained at.
+        own = configured_size(tower, config)
+        shortest = min(size) if min(size) < scaling.longest else 1
+        if own is not None and shortest <= min(own) and max(own) <= scaling.longest:
+            size = own
     if size is None and image_size is None:
         size = configured_size(tower, config)
         if size is None:

@@ -16,12 +16,17 @@ class NotTakenError(EncoderError):
     """A model that does not take images of any size that it was tried with."""
 
 
-def probe_images(contract: InputContract, device: str, dtype: str, count: int = 2) -> Any:
-    """Return the same Gaussian images each time, as inputs of a model."""
+def probe_images(contract: InputContract, device: str) -> Any:
+    """Return the same eight Gaussian images each time, before they are normalized."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, *contract.shape, generator=generator).to(device, getattr(torch, dtype))
+    return torch.randn(8, *contract.shape, generator=generator).to(device)
+
+
+def first_images(contract: InputContract, device: str) -> Any:
+    """Return the first two of ``probe_images``: those of the first try."""
+    return probe_images(contract, device)[:2]
 
 
 def pooled(
@@ -35,7 +40,7 @@ def pooled(
     lacking: Callable[[Any], Mapping[str, Any]] = lambda _: {},
     unread: Callable[[Any], Mapping[str, Any]] | None = None,
     projects: bool = False,
-) -> tuple[Callable[[Any], Any], pooling_rule.Pooling, InputContract]:
+) -> tuple[Callable[[Any], Any], pooling_rule.Pooling, InputContract, Any]:
     """Choose the pooling of a module by a try on two images, and join it to the module.
 
     Args:
@@ -46,11 +51,12 @@ def pooled(
         name: the model, for messages.
         asked: the pooling that was asked for.
         lacking: from the module to the weights that its checkpoint lacks, by their names in it.
-        unread: from images to the weights that may be lacking, for a model that the caller loaded.
+        unread: from images to further weights that may be lacking: those that the model itself never reads.
         projects: whether the whole model has features that are compared with text.
 
     Returns:
-        The function from normalized images to vectors, its pooling, and the contract.
+        The function from normalized images to vectors, its pooling, the contract, and the vectors of the try (those
+        of the first two images of ``probe_images``, or ``None`` if they were not embedded together).
 
     Raises:
         ArgumentError: the pooling that was asked for is not one that the module can give.
@@ -73,7 +79,7 @@ def pooled(
     def try_out() -> tuple[InputContract, Any, Any]:
         failed: Exception | None = None
         for contract in contracts:
-            images = probe_images(contract, device, dtype)
+            images = contract.normalize(first_images(contract, device)).to(getattr(torch, dtype))
             try:
                 return contract, images, run(images)
             except (torch.OutOfMemoryError, MemoryError):
@@ -94,7 +100,11 @@ def pooled(
             # Some lay all images of a batch in one row of tokens: each goes alone, then.
             images = images[:1]
             output = run(images)
-    suspects = dict(unread(images) if unread is not None else lacking(module))
+    absent = dict(lacking(module))
+    ignored = {key: p for key, p in (unread(images) if unread else {}).items() if key not in absent}
+    suspects = {**absent, **ignored}
+    lack = "are missing from the checkpoint" * bool(absent) + ", or that " * bool(absent and ignored)
+    lack += "its own output does not read" * bool(ignored)
 
     def is_random(choice: pooling_rule.Pooling) -> bool:
         # Disturb what the checkpoint lacks: a vector that moves depends on it.
@@ -107,7 +117,7 @@ def pooled(
         if not other:
             return False
         with evaluating(module):
-            return not torch.equal(choice(run(images, other)), choice(run(images)))
+            return not torch.equal(choice(run(images, other)), choice(output))
 
     choice = pooling_rule.choose(
         module,
@@ -116,12 +126,13 @@ def pooled(
         asked=asked,
         size=contract.shape[1:],
         missing=tuple(suspects),
-        lack="are missing from the checkpoint" if unread is None else "its own output does not read",
+        lack=lack,
         projects=projects,
     )
     if packed:
-        return (lambda images: torch.cat([choice(run(one)) for one in images.split(1)])), choice, contract
-    return (lambda images: choice(run(images))), choice, contract
+        return (lambda images: torch.cat([choice(run(one)) for one in images.split(1)])), choice, contract, None
+    with evaluating(module):
+        return (lambda images: choice(run(images))), choice, contract, choice(output)
 
 
 def _packed(output: Any) -> bool:
@@ -129,6 +140,14 @@ def _packed(output: Any) -> bool:
     values = output.values() if isinstance(output, Mapping) else ()
     first = next((value for value in values if hasattr(value, "shape")), None)
     return first is not None and first.ndim == 3 and first.shape[0] == 1
+
+
+def projects(whole: Any) -> bool:
+    """Tell whether a model has a vector of an image that is compared with text: with it, or as a part that was."""
+    if hasattr(whole, "get_image_features"):
+        return hasattr(whole, "get_text_features")
+    alone = "input_ids" not in inspect.signature(whole.forward).parameters
+    return alone and hasattr(whole, "visual_projection")
 
 
 def projection(whole: Any, tower: Any) -> Any:
@@ -142,6 +161,8 @@ def projection(whole: Any, tower: Any) -> Any:
             self.config = tower.config
 
         def forward(self, **inputs: Any) -> Any:
+            if not hasattr(self.whole, "get_image_features"):
+                return {"image_features": self.whole(**inputs)["image_embeds"]}
             found = self.whole.get_image_features(**inputs)
             if not torch.is_tensor(found):
                 found = found["pooler_output"]
@@ -153,8 +174,8 @@ def projection(whole: Any, tower: Any) -> Any:
 def unread_weights(whole: Any, tower: Any, images: Any) -> dict[str, Any]:
     """Return the weights of a part that the output of the whole model does not depend on, by their names in it.
 
-    A classifier that a caller loaded does not tell which weights its checkpoint lacked. Those that it never reads
-    may have been drawn at random, such as a pooling layer beside which it goes.
+    A classifier that a caller loaded does not tell which weights its checkpoint lacked, nor does one that was saved
+    with them. Those that it never reads may have been drawn at random, such as a pooling layer beside which it goes.
     """
     import torch
 

@@ -1,7 +1,7 @@
 """Reading the size, mean and std of a model from its files, for where its image processor cannot be asked."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Scaling:
         std: one positive number a channel.
         order: which image channel goes where.
         source: where this was found.
+        longest: where ``size`` is the least of a range, as of a processor that keeps sides in between as they are:
+            the longest side of it.
     """
 
     size: tuple[int, int] | None
@@ -33,6 +35,7 @@ class Scaling:
     std: tuple[float, ...]
     order: tuple[int, ...]
     source: str
+    longest: int | None = None
 
     @classmethod
     def of(cls, size: tuple[int, int] | None, mean: Any, std: Any, order: tuple[int, ...], source: str) -> "Scaling":
@@ -73,7 +76,8 @@ def read(written: dict[str, Any]) -> Scaling | None:
     if kind.startswith(_FLIPS_LAST):
         # Its mean and std are those of the channels before the flip.
         mean, std = mean[::-1], std[::-1]
-    return Scaling.of(_written_size(written), (mean + shift) / gain, std * twice / gain, order, _SOURCE)
+    found = Scaling.of(_written_size(written), (mean + shift) / gain, std * twice / gain, order, _SOURCE)
+    return replace(found, longest=_longest(written))
 
 
 def configured_size(*configs: Any) -> tuple[int, int] | None:
@@ -122,10 +126,23 @@ def _written_size(written: dict[str, Any]) -> tuple[int, int] | None:
         size = _pair(written["crop_size"])
         if size is not None:
             return size
+    tile = _pair(written.get("max_image_size"))
+    if tile is not None:
+        # The larger size is that of a canvas, which is cut into tiles of this one.
+        return tile
     pad = written.get("pad_size")
     if written.get("do_pad", pad is not None) and pad is not None:
         return _pair(pad)
     return _pair(written.get("size")) if written.get("do_resize", True) else None
+
+
+def _longest(written: dict[str, Any]) -> int | None:
+    """Return the longest side, where the fields leave a range of sides."""
+    size = written.get("size")
+    longest = size.get("longest_edge") if isinstance(size, dict) else None
+    found = _written_size(written)
+    fixed = longest is None or found is None or found != _pair(size)
+    return None if fixed or int(longest) > _LARGEST_EDGE else int(longest)  # type: ignore[arg-type]
 
 
 def _pair(size: Any) -> tuple[int, int] | None:

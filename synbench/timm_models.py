@@ -18,6 +18,7 @@ import numpy as np
 from .errors import EncoderError
 from .mixture import check_image_shape
 from .preprocessing import InputContract, from_arguments
+from .random_state import kept
 
 if TYPE_CHECKING:
     import torch
@@ -59,8 +60,6 @@ def load(folder: Path, *, untrained: bool, seed: int) -> "torch.nn.Module":
         EncoderError: timm is missing or too old, the configuration is not one that it can build, or the weights are
             missing, not whole, or do not fit.
     """
-    import torch
-
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if (config.get("model_args") or {}).get("features_only"):
         raise EncoderError(
@@ -81,8 +80,7 @@ def load(folder: Path, *, untrained: bool, seed: int) -> "torch.nn.Module":
         made.pretrained_cfg.pop("state_dict", None)  # type: ignore[union-attr, operator]
         return made.float().eval()
 
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed % 2**63)  # what torch takes
+    with _quiet(), kept(seed):
         try:
             return _first_that_fits(build, [0] if untrained else _class_counts(config, folder))
         except (RuntimeError, ValueError, TypeError, KeyError, AssertionError) as error:

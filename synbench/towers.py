@@ -3,7 +3,7 @@
 import copy
 import importlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from . import families
@@ -34,6 +34,23 @@ def model_class(config: Any) -> Any:
     return min(made_for, key=lambda one: ("For" in one.__name__, len(one.__name__)), default=None)
 
 
+def loading_class(config: Any, *, projected: bool = False) -> Any:
+    """Return the class to load a checkpoint with: that of its configuration, but for two kinds of saved models.
+
+    A classifier that was made of a model of images and text is loaded as such: what it does not read of its tower was
+    not trained with it, and the base class could not tell. And a tower that was saved with its projection keeps it if
+    that is asked for.
+
+    Args:
+        config: of the checkpoint.
+        projected: whether the vector that is compared with text is asked for.
+    """
+    kind, saved = model_class(config), saved_class(config)
+    written = getattr(saved, "__name__", "")
+    classifies = written.endswith("ForImageClassification") and hasattr(kind, "get_image_features")
+    return saved if classifies or (projected and written.endswith("VisionModelWithProjection")) else kind
+
+
 def saved_class(config: Any) -> Any:
     """Return the class that a checkpoint was saved with, from the model's own module; ``None`` if it is not there."""
     names = getattr(config, "architectures", None) or ()
@@ -46,6 +63,26 @@ def _own_module(config: Any) -> Any:
     if not own.startswith("transformers.models.") or ".configuration_" not in own:
         return None
     return importlib.import_module(own.replace(".configuration_", ".modeling_"))
+
+
+def refuse_pretrained_parts(config: Any) -> None:
+    """Keep a model from fetching weights for its backbone from elsewhere, as a configuration may ask it to.
+
+    They would be fetched only to be written over; and in an untrained twin they would stay.
+    """
+    for part in _with_parts(config, set()):
+        if getattr(part, "use_pretrained_backbone", None):
+            part.use_pretrained_backbone = False
+
+
+def _with_parts(config: Any, seen: set[int]) -> Iterator[Any]:
+    from transformers import PretrainedConfig
+
+    if isinstance(config, PretrainedConfig) and id(config) not in seen:
+        seen.add(id(config))
+        yield config
+        for part in list(vars(config).values()):
+            yield from _with_parts(part, seen)
 
 
 def takes_pixels(kind: Any) -> bool:
@@ -121,6 +158,7 @@ def tower_of(name: str, whole: Any) -> Any:
     if config is not None:
         refuse_by_configuration(name, config)
     _refuse_more_than_pixels(name, tower)
+    _refuse_queries(name, tower)
     return tower
 
 
@@ -145,12 +183,37 @@ def _found(whole: Any) -> Any:
         return whole
     for path, module in whole.named_modules():
         # A hybrid embeds its patches with a backbone: that is its first layer, not its encoder.
-        if isinstance(module, _backbones()) and "embeddings" not in path.split("."):
-            return module
+        if "embeddings" not in path.split("."):
+            if isinstance(module, _backbones()):
+                return module
+            if _gives_maps(module):
+                return _timm_backbone(module, whole.config)
     base = whole.base_model
     if base is not whole and "pixel_values" in inspect.signature(base.forward).parameters:
         return base
     return whole
+
+
+def _gives_maps(module: Any) -> bool:
+    """Tell whether a module is one that timm made for its feature maps: detectors hold it without its wrapper."""
+    return any(kind.__module__ in ("timm.models._features", "timm.models.features") for kind in type(module).__mro__)
+
+
+def _timm_backbone(net: Any, config: Any) -> Any:
+    """Wrap a module of timm as ``transformers`` does: pixels to a list of maps, by name."""
+    import torch
+
+    class TimmBackbone(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+            self.config = getattr(config, "backbone_config", None)
+
+        def forward(self, pixel_values: Any) -> dict[str, Any]:
+            maps = self.net(pixel_values)
+            return {"feature_maps": tuple(maps.values() if isinstance(maps, Mapping) else maps)}
+
+    return TimmBackbone().train(net.training)
 
 
 def input_name(tower: Any) -> str:
@@ -183,6 +246,16 @@ def _refuse_more_than_pixels(name: str, tower: Any) -> None:
     # A family with a call of its own is given what it needs.
     if needed and families.of(getattr(tower, "config", None)).call is None:
         raise EncoderError(f"{name!r}: {kind} needs {', '.join(needed)} beside the pixels{_hint(needed)}. {wrap}")
+
+
+def _refuse_queries(name: str, tower: Any) -> None:
+    """Refuse what looks for objects: its last hidden state tells of its queries, not of the image."""
+    config = getattr(tower, "config", None)
+    if getattr(config, "num_queries", None) or getattr(config, "is_encoder_decoder", False):
+        raise EncoderError(
+            f"{name!r}: {type(tower).__name__} decodes queries, expected an encoder of images, and no backbone was "
+            f"found in it. Wrap its backbone in a function from images (n, C, H, W) to vectors (n, d)."
+        )
 
 
 def _hint(needed: list[str]) -> str:

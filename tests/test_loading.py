@@ -132,6 +132,33 @@ def test_projected_vector_is_the_one_that_is_compared_with_text(saved):
     assert load_encoder(saved("clip")).record.dimension == WIDTH
 
 
+def test_tower_that_was_saved_with_its_projection_can_be_projected(tmp_path):
+    config = transformers.CLIPVisionConfig(**LAYERS, projection_dim=16)
+    model = checkpoints.make(transformers.CLIPVisionModelWithProjection, config)
+    folder = checkpoints.save(model, tmp_path, "CLIPImageProcessor", **checkpoints._CROPPED)
+    with torch.inference_mode():
+        said = model(pixel_values=normalized())
+        pooled = model.vision_model(normalized()).pooler_output
+    for one, given in ((folder, {}), (model, GIVEN)):
+        found = load_encoder(one, pooling="projected", **given)
+        torch.testing.assert_close(found(pictures()), said.image_embeds, **CLOSE)
+        assert found.missing == ()
+        torch.testing.assert_close(load_encoder(one, **given)(pictures()), pooled, **CLOSE)
+
+
+def test_projection_into_a_language_model_is_not_compared_with_text(tmp_path):
+    text = {"model_type": "llama", **TEXT, "num_key_value_heads": 2}
+    vision = {**LAYERS, "model_type": "clip_vision_model"}
+    model = checkpoints.make(
+        transformers.LlavaForConditionalGeneration,
+        transformers.LlavaConfig(vision_config=vision, text_config=text, image_token_index=5),
+    )
+    match = r"pooling='projected' is not what .* can give, expected 'cls' or 'mean' or 'cls\+mean' or 'pooler'\. Leave"
+    refused(match, model, ArgumentError, pooling="projected", **GIVEN)
+    folder = checkpoints.save(model, tmp_path, "CLIPImageProcessor", **checkpoints._CROPPED)
+    refused(match, folder, ArgumentError, pooling="projected")
+
+
 def test_projection_that_the_checkpoint_lacks_is_refused(tmp_path):
     folder = checkpoints.drop(checkpoints.clip(tmp_path / "clip"), "visual_projection")
     said = refused(r"pooling='projected' depends on weights that are missing", folder, pooling="projected")
@@ -352,7 +379,9 @@ class Headed(torch.nn.Module):
 @pytest.mark.parametrize("name", ["fc", "head", "heads", "classifier", "logits"])
 def test_logits_are_refused_unless_they_are_wrapped(name):
     module = Headed(name, torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(12, 5))).train()
-    match = rf"'Headed' gives the output of its last layer, '{name}\.1': these are logits .*torch\.nn\.Identity\(\)"
+    match = (
+        rf"output of its last layer, '{name}\.1', which looks like a classifier by its name: .*\.Identity\(\).*lambda"
+    )
     refused(match, module, image_size=8)
     assert module.training
     assert not module._forward_hooks
@@ -360,6 +389,18 @@ def test_logits_are_refused_unless_they_are_wrapped(name):
     assert load_encoder(lambda images: module.eval()(images), image_size=8).record.dimension == 5
     setattr(module, name, torch.nn.Identity())
     assert load_encoder(module, image_size=8).record.dimension == 12
+
+
+@pytest.mark.parametrize("width", [2, 10, 16, 100, 1000])
+def test_a_head_of_classes_is_refused(width):
+    refused(r"'head', which looks like a classifier", Headed("head", torch.nn.Linear(12, width)), image_size=8)
+
+
+@pytest.mark.parametrize(("name", "width", "bias"), [("head", 64, True), ("heads", 10, False)])
+def test_a_head_that_projects_is_taken(name, width, bias):
+    layer = torch.nn.Linear(12, width, bias)
+    assert load_encoder(Headed(name, layer), image_size=8).record.dimension == width
+    refused("looks like a classifier", Headed("fc", layer), image_size=8)
 
 
 def test_a_linear_layer_before_the_end_or_of_another_name_is_no_classifier():
@@ -446,6 +487,18 @@ def test_classifier_that_a_caller_loaded_is_taken_without_its_head(saved):
         expected = model.eval()(normalized()).logits
         torch.testing.assert_close(model.classifier(encoder(pictures())), expected, **CLOSE)
     assert encoder.record.architecture == "ViTForImageClassification"
+
+
+@pytest.mark.parametrize("family", ["CLIP", "Siglip"])
+def test_classifier_of_a_dual_encoder_gives_the_same_from_its_folder_and_from_a_caller(family, tmp_path):
+    config = getattr(transformers, f"{family}Config")(text_config=TEXT, vision_config=LAYERS)
+    model = checkpoints.make(getattr(transformers, f"{family}ForImageClassification"), config)
+    by_folder, by_caller = load_encoder(checkpoints.save(model, tmp_path)), load_encoder(model, **GIVEN)
+    assert by_folder.record.pooling == by_caller.record.pooling
+    assert by_folder.record.pooling_reason == by_caller.record.pooling_reason
+    assert "its own output does not read" in by_folder.record.pooling_reason
+    torch.testing.assert_close(by_folder(pictures()), by_caller(pictures()), **CLOSE)
+    assert load_encoder(tmp_path, untrained=True).record.pooling == by_folder.record.pooling
 
 
 def test_pooling_layer_that_a_classifier_never_read_is_passed_over(saved):
@@ -620,3 +673,203 @@ def test_timm_model_that_the_caller_made_needs_no_size(timm, monkeypatch):
     torch.testing.assert_close(encoder(images), 2 * images.flatten(1))
     assert (encoder.record.pooling, encoder.record.source, encoder.identity) == (Timm.POOLING, "module", None)
     assert load_encoder(torch.nn.Flatten(), image_size=8).contract.shape == (3, 8, 8)
+
+
+# --------------------------------------------------------------------------------- what loading costs, and leaves alone
+
+
+def counted(folder, monkeypatch, **choices):
+    """Return how often a ViT ran while it was loaded."""
+    runs = []
+    whole = transformers.ViTModel.forward
+    monkeypatch.setattr(transformers.ViTModel, "forward", lambda *a, **k: runs.append(1) or whole(*a, **k))
+    load_encoder(folder, **choices)
+    monkeypatch.undo()
+    return len(runs)
+
+
+def test_loading_runs_the_model_two_or_three_times(saved, monkeypatch):
+    assert counted(saved("vit"), monkeypatch) == 2
+    # Once more to see that what the checkpoint lacks does not matter.
+    assert counted(saved("vit_classifier"), monkeypatch) == 3
+
+
+def test_what_differs_from_call_to_call_is_told_by_two_calls():
+    class Drawing(transformers.ViTModel):
+        def forward(self, pixel_values):
+            return {"summary": torch.rand(len(pixel_values), 4)}
+
+    refused("different vectors for the same images each time", Drawing(transformers.ViTConfig(**LAYERS)), **GIVEN)
+
+
+@pytest.mark.parametrize("choices", [{}, {"untrained": True}, {"pooling": "mean"}], ids=str)
+@pytest.mark.parametrize("name", ["vit_classifier", "siglip_headless", "clip"])
+def test_loading_leaves_the_random_state_alone(name, choices, saved):
+    before = torch.get_rng_state()
+    load_encoder(saved(name), **choices)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_an_encoder_draws_at_its_first_look_is_not_missed_after():
+    before = torch.get_rng_state()
+    load_encoder(lambda images: images.mean(dim=(2, 3)) + 1e-9 * torch.rand(1), image_size=8)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_seed_of_a_twin_is_for_the_cpu_alone(saved, monkeypatch):
+    def seeded(seed):
+        raise AssertionError("a GPU was seeded")
+
+    monkeypatch.setattr("torch.cuda.manual_seed_all", seeded)
+    monkeypatch.setattr("torch.cuda.manual_seed", seeded)
+    assert not load_encoder(saved("vit"), untrained=True).record.trained
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_module_in_several_precisions_stays_as_it_is(device):
+    config = transformers.CLIPConfig(text_config=TEXT, vision_config=LAYERS, projection_dim=16)
+    model = checkpoints.make(transformers.CLIPModel, config)
+    model.vision_model.to(torch.bfloat16)
+    model.vision_model.post_layernorm.float()
+    before = {name: p.dtype for name, p in model.named_parameters()}
+    encoder = load_encoder(model, device=device, **GIVEN)
+    assert {name: p.dtype for name, p in model.named_parameters()} == before
+    assert encoder.dtype == "bfloat16"
+    copied = load_encoder(model, dtype="bfloat16", **GIVEN)
+    assert {p.dtype for p in copied.module.parameters()} == {torch.bfloat16}
+    assert {name: p.dtype for name, p in model.named_parameters()} == before
+
+
+def test_what_a_module_keeps_for_evaluation_is_cleared_when_it_is_given_back():
+    shape = {"hidden_sizes": [16, 24, 32], "num_attention_heads": [1, 2, 2], "depths": [1, 1, 1], "key_dim": [8, 8, 8]}
+    model = checkpoints.make(transformers.LevitModel, transformers.LevitConfig(image_size=64, **shape)).train()
+    frozen = next(part for part in model.modules() if isinstance(part, torch.nn.BatchNorm2d)).eval()
+    modes = [part.training for part in model.modules()]
+    load_encoder(model, **{**GIVEN, "image_size": 64})
+    assert [part.training for part in model.modules()] == modes
+    assert not frozen.training
+    caches = [part.attention_bias_cache for part in model.modules() if hasattr(part, "attention_bias_cache")]
+    assert len(caches) > 2
+    assert not any(caches)
+
+
+def test_weights_of_a_backbone_are_not_fetched_from_elsewhere():
+    from synbench.towers import refuse_pretrained_parts
+
+    inner = transformers.ResNetConfig(use_pretrained_backbone=True)
+    config = transformers.MaskFormerConfig()
+    config.backbone_config, config.use_pretrained_backbone = inner, True
+    refuse_pretrained_parts(config)
+    assert (config.use_pretrained_backbone, inner.use_pretrained_backbone) == (False, False)
+
+
+def test_queries_are_no_vector_of_an_image():
+    class Detector(transformers.PreTrainedModel):
+        config_class = transformers.ViTConfig
+        main_input_name = "pixel_values"
+
+        def forward(self, pixel_values):
+            return {"last_hidden_state": pixel_values.flatten(2)}
+
+    refused(
+        r"Detector decodes queries, expected an encoder of images",
+        Detector(transformers.ViTConfig(num_queries=5)),
+        image_size=8,
+    )
+
+
+# ------------------------------------------------------------------------------------------ what a folder holds instead
+
+
+def write(folder, name, content):
+    (folder / name).write_text(json.dumps(content))
+
+
+def adapter(folder):
+    write(folder, "adapter_config.json", {"base_model_name_or_path": "some/base"})
+
+
+def only_an_adapter(folder):
+    adapter(folder)
+    (folder / "model.safetensors").unlink()
+    (folder / "config.json").unlink()
+
+
+def sentences(folder):
+    write(folder, "modules.json", [{"path": "0_CLIPModel"}, {"path": "1_Dense"}])
+    (folder / "0_CLIPModel").mkdir()
+    (folder / "config.json").rename(folder / "0_CLIPModel" / "config.json")
+
+
+def pipeline(folder):
+    write(folder, "model_index.json", {})
+    (folder / "config.json").unlink()
+
+
+def gguf(folder):
+    (folder / "model.safetensors").rename(folder / "model-q4.gguf")
+
+
+def variant(folder):
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+
+
+def shards(folder):
+    model = transformers.ViTModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="40KB")
+    sorted(folder.glob("model-*.safetensors"))[-1].unlink()
+
+
+def prefixed(folder):
+    weights = load_file(folder / "model.safetensors")
+    held = {f"module.{key}": value for key, value in weights.items()}
+    save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def own_code(folder):
+    checkpoints.reconfigure(folder, model_type="unheard", auto_map={"AutoModel": "own.Model"})
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (
+            adapter,
+            r"an adapter of 'some/base' beside whole weights.* take adapter_config\.json out of .*merge_and_unload",
+        ),
+        (only_an_adapter, r"holds an adapter of 'some/base' \(adapter_config\.json\) and not the weights of a model"),
+        (sentences, r"saved by sentence-transformers .* Load its subfolder '.*0_CLIPModel'"),
+        (pipeline, r"holds a pipeline of diffusers \(model_index\.json\)"),
+        (gguf, r"weights are in GGUF \(model-q4\.gguf\), expected safetensors"),
+        (variant, r"weights are in model\.fp16\.safetensors, expected model\.safetensors"),
+        (shards, r"1 of the \d+ files with its weights are not there: model-.*\.safetensors\. Fetch the weights again"),
+        (prefixed, r"has none of the weights that ViTModel needs, .*; its file has module\."),
+        (own_code, r"comes with code of its own \(own\.Model\).* pass trust_remote_code=True\.$"),
+    ],
+)
+def test_folder_that_holds_something_else_is_refused_by_what_it_holds(change, match, tmp_path):
+    change(checkpoints.vit(tmp_path))
+    refused(match, tmp_path)
+
+
+def test_path_that_is_no_folder_is_refused(saved):
+    refused(
+        r"it is a file, expected a local folder .* Pass the folder that holds it: '.*vit'",
+        f"{saved('vit')}/config.json",
+    )
+    for name in ("./nothing", "a/b/c", "~/nothing", "nothing/", "a\\b", "hf://x"):
+        refused(r"there is no folder of that name\. Check the path", name)
+
+
+def test_canvas_of_tiles_is_not_the_size(tmp_path):
+    text = {"model_type": "llama", **TEXT, "num_key_value_heads": 2}
+    vision = {**LAYERS, "image_size": 48}
+    config = transformers.SmolVLMConfig(
+        vision_config=vision, text_config=text, scale_factor=2, image_token_id=5, pad_token_id=0
+    )
+    model = checkpoints.make(transformers.SmolVLMModel, config)
+    size = {"longest_edge": 192}
+    for fields in ({"size": size, "max_image_size": {"longest_edge": 48}}, {"size": size}):
+        folder = checkpoints.save(model, tmp_path, "SmolVLMImageProcessor", **fields)
+        assert load_encoder(folder).contract.shape == (3, 48, 48)

@@ -277,6 +277,7 @@ def test_fields_say_what_the_processor_does(name):
         ({"crop_size": {"shortest_edge": 24}, "size": {"shortest_edge": 32}, "do_center_crop": True}, (24, 24)),
         ({"crop_size": 24, "size": 32, "do_center_crop": False}, (32, 32)),
         ({"size": [24, 32]}, (24, 32)),
+        ({"size": {"longest_edge": 2048}, "max_image_size": {"longest_edge": 512}}, (512, 512)),
     ],
     ids=str,
 )
@@ -316,6 +317,29 @@ def test_processor_that_does_not_answer_is_read_if_it_has_fields():
         "some/model", Fake(does), NO_CONFIG, None, None, None, fields=lambda: {**OWN, "do_normalize": True, "size": 24}
     )
     assert (contract.shape, contract.mean, contract.std) == ((3, 24, 24), MEAN, STD)
+
+
+@pytest.mark.parametrize(
+    ("size", "configured", "expected"),
+    [
+        ({"shortest_edge": 38, "longest_edge": 96}, 96, 96),
+        ({"shortest_edge": 38, "longest_edge": 96}, 48, 48),
+        ({"shortest_edge": 38, "longest_edge": 96}, 24, 38),
+        ({"shortest_edge": 38, "longest_edge": 96}, 128, 38),
+        ({"longest_edge": 96}, 24, 24),
+        ({"longest_edge": 96}, 128, 96),
+        ({"shortest_edge": 38}, 96, 38),
+        ({"height": 38, "width": 38}, 96, 38),
+    ],
+    ids=str,
+)
+def test_within_a_range_of_sizes_the_configured_one_is_taken(size, configured, expected):
+    config = SimpleNamespace(vision_config=SimpleNamespace(image_size=configured))
+    fields = {**OWN, "do_normalize": True, "size": size}
+    contract = from_processor("some/model", None, config, None, None, None, fields=lambda: fields)
+    assert contract.shape == (3, expected, expected)
+    cropped = {**fields, "do_center_crop": True, "crop_size": 40}
+    assert from_processor("m", None, config, None, None, None, fields=lambda: cropped).shape == (3, 40, 40)
 
 
 @pytest.mark.parametrize(

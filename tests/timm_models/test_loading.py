@@ -13,6 +13,7 @@ import transformers
 import synbench
 from synbench import timm_models
 from synbench.errors import EncoderError
+from tests import checkpoints
 from tests.hub import Hub
 
 from . import small
@@ -191,3 +192,61 @@ def test_a_wrapper_that_the_caller_loaded_gives_the_same_vectors(tmp_path):
     config = timm.data.resolve_input_data_config(model)
     _, found = vectors(wrapper, pixels, image_size=160, image_mean=config["mean"], image_std=config["std"])
     close(found, small.natural(model, pixels))
+
+
+# ------------------------------------------------------------------------------- detectors with a backbone of timm
+
+DETECTORS = ["Detr", "ConditionalDetr", "TableTransformer", "DabDetr"]
+
+
+def detector(family, **backbone):
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "num_queries": 5}
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
+    width = {"hidden_size": 32} if family == "DabDetr" else {"d_model": 32}
+    named = {"use_timm_backbone": True, "backbone": "test_resnet", "use_pretrained_backbone": False, **backbone}
+    config = getattr(transformers, f"{family}Config")(**heads, **layers, **width, **named, num_channels=3)
+    return checkpoints.make(getattr(transformers, f"{family}ForObjectDetection"), config)
+
+
+def last_map(model, pixels):
+    """Take the last map of the net of timm in a model, averaged."""
+    net = next(part for part in model.modules() if type(part).__module__ == "timm.models._features")
+    with torch.inference_mode():
+        return net.eval()(pixels)[-1].mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("family", DETECTORS)
+def test_a_detector_gives_the_last_map_of_its_backbone_of_timm_not_its_queries(family, tmp_path):
+    model = detector(family)
+    size = {"shortest_edge": 64, "longest_edge": 100}
+    folder = checkpoints.save(model, tmp_path, "DetrImageProcessor", size=size)
+    pixels = small.images((3, 64, 64))
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (checkpoints.MEAN, checkpoints.STD))
+    expected = last_map(model, (pixels - mean) / std)
+    given = {"image_size": 64, "image_mean": checkpoints.MEAN, "image_std": checkpoints.STD}
+    for one, choices in ((folder, {}), (model, given), (folder, {"pooling": "mean"})):
+        encoder, found = vectors(one, pixels, **choices)
+        close(found, expected)
+        assert encoder.record.pooling == "feature_maps: map mean"
+        assert encoder.missing == ()
+    assert vectors(folder, pixels)[0].record.architecture == "TimmBackbone"
+
+
+@pytest.mark.parametrize("untrained", [False, True])
+def test_a_backbone_is_not_fetched_though_its_configuration_asks_for_it(untrained, tmp_path, monkeypatch):
+    folder = checkpoints.save(detector("Detr"), tmp_path, "DetrImageProcessor", size={"shortest_edge": 64})
+    written = json.loads((folder / "config.json").read_text())
+    backbone = {**(written.get("backbone_config") or {}), "use_pretrained_backbone": True}
+    checkpoints.reconfigure(folder, use_pretrained_backbone=True, backbone_config=backbone)
+    asked = []
+    create = timm.create_model
+
+    def spy(*arguments, **choices):
+        asked.append(choices.get("pretrained"))
+        return create(*arguments, **{**choices, "pretrained": False})
+
+    monkeypatch.setattr(timm, "create_model", spy)
+    monkeypatch.setattr("transformers.models.detr.modeling_detr.create_model", spy, raising=False)
+    synbench.load_encoder(folder, untrained=untrained)
+    assert asked
+    assert not any(asked)

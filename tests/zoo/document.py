@@ -16,7 +16,7 @@ from .refused import REFUSALS
 _INTRODUCTION = """# Which encoders, and which vector of each
 
 A score is about one vector an image. Which one SynBench takes is told here for each kind of model, and in each
-result under `encoder` → `pooling` and `pooling_reason`.
+result under `settings` → `model` → `pooling` and `pooling_reason`.
 
 ## The rule
 
@@ -42,22 +42,33 @@ result under `encoder` → `pooling` and `pooling_reason`.
 | `"mean"` | the mean of the patch tokens, or of the map |
 | `"cls+mean"` | both, one after the other |
 | `"pooler"` | the model's own pooled output, whatever layer makes it |
-| `"projected"` | the vector that is compared with that of a text |
+| `"projected"` | the vector that is compared with that of a text, of a model that has one for texts too |
 
 **CLIP and its relatives** have two vectors: the pooled one of the image tower, and its projection, which is compared
 with text. The rule takes the first, as linear probes do and as timm does for the same weights; `"projected"` gives the
-second. They differ in dimension and in score, so say which one you report.
+second, also of an image tower that was saved with its projection (`CLIPVisionModelWithProjection`). They differ in
+dimension and in score, so say which one you report. The projection of a vision-language model leads into its language
+model, and is compared with nothing: it cannot be asked for.
 
 **DINOv2** is taken by its class token. Its authors' probe puts the mean of the patches beside it: `"cls+mean"`.
 
 **Masked autoencoders** (ViT-MAE) hide most of each image while they are trained. Here they see all of it, in order.
 
 **Detectors and segmenters** find objects with queries, which are no vector of an image. They are taken by the mean of
-the last map of their backbone; **vision-language models** by their image tower alone, without the projection into the
-language model.
+the last map of their backbone, also where that is one of timm; where no backbone can be found, they are refused.
+**Vision-language models** are taken by their image tower alone, without the projection into the language model. To get
+at that tower the whole model is read, in float32: four bytes of main memory a parameter while it is loaded, such as
+28 GB for 7 billion, of which the tower alone stays. Where that is too much, load the model in its own precision
+yourself, and pass its image tower, cast to float32, as a module.
+
+**Images of any size:** where the file of a processor leaves a range of sizes, the size of the configuration is taken if
+it lies in the range; where it cuts a large canvas into tiles, the size of a tile.
 
 **Classifiers** give the vector that goes into their last layer, not logits, wherever that layer sees what the rule
-takes. Some keep a norm, or a second pooling, between the two; DINOv2's is above.
+takes. Some keep a norm, or a second pooling, between the two; DINOv2's is above. Classifiers made of CLIP or SigLIP
+average the patches and never read the tower's own pooler: what they do not read was not trained with them, and may be
+random, so it is passed over, whether the classifier comes from a folder or was loaded by the caller. `"mean"` gives
+what their last layer sees.
 """
 
 _TABLES = """
