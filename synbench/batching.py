@@ -54,7 +54,8 @@ class BatchSize:
         size: as it is now.
         fixed: the caller's own choice, which is kept or fails.
         tried: what did not fit, largest first.
-        found: told each new size, to remember it.
+        found: told each new size that worked, to remember it.
+        first: what a study begins with where nothing is remembered; pieces follow from it. The size by default.
 
     >>> size = BatchSize(64)
     >>> size.shrink(MemoryError()), size.size
@@ -67,17 +68,20 @@ class BatchSize:
     fixed: bool = False
     tried: list[int] = field(default_factory=list)
     found: Callable[[int], object] | None = None
+    first: int = 0
 
     def __post_init__(self) -> None:
-        self._first = self.size
+        self.first = self.first or self.size
+        self._told = self.size
 
     @property
     def piece(self) -> int:
         """Images that are embedded and stored together: a multiple of the first size, at least 64.
 
-        It stays when the size shrinks, so that what was stored before still fits.
+        It stays when the size shrinks, so that what was stored before still fits, and is the same in all processes,
+        whatever each of them remembers.
         """
-        return self._first * max(1, -(-_PIECE // self._first))
+        return self.first * max(1, -(-_PIECE // self.first))
 
     def shrink(self, error: BaseException) -> bool:
         """Halve the size if memory ran out and it can be halved; tell whether to try again."""
@@ -85,13 +89,22 @@ class BatchSize:
             return False
         self.tried.append(self.size)
         self.size //= 2
-        if self.found is not None:
-            self.found(self.size)
         return True
+
+    def worked(self, images: int) -> None:
+        """Note that so many images went through at once: a size that worked is worth remembering."""
+        if images == self.size != self._told and self.found is not None:
+            self.found(self.size)
+            self._told = self.size
 
     @property
     def note(self) -> str | None:
         """What to tell about it."""
+        if not self.tried and self.size < self.first and not self.fixed:
+            return (
+                f"Batches had {self.size} images, as memory ran out above that before; batch_size= sets another size, "
+                f"and fresh= tries anew."
+            )
         if not self.tried:
             return None
         return (

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ArgumentError
+from .output import new_file_mode
 
 LIMIT_VARIABLE = "SYNBENCH_CACHE_GB"
 """The environment variable that limits the cache, in units of 10⁹ bytes; 0 switches it off."""
@@ -69,37 +70,42 @@ class Listed:
         """The short name of the entry."""
         return self.folder.name[:12]
 
-    def remove(self) -> None:
-        """Delete it; a run that reads it goes on, and embeds again what it misses."""
+    def remove(self) -> bool:
+        """Delete it, and tell whether that worked; a run that reads it goes on, and embeds again what it misses."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        return not self.folder.exists()
 
 
 def list_entries() -> list[Listed]:
-    """Return what is stored, the last used first."""
-    found = []
-    for file in (entries_root()).glob(f"*/{KEY_FILE}"):
-        try:
-            described, used = json.loads(file.read_text()), file.stat().st_mtime
-            parts = [f for f in file.parent.iterdir() if PIECE_FILE.fullmatch(f.name)]
-            size = sum(f.stat().st_size for f in parts)
-        except (OSError, ValueError):
-            continue  # being removed or written
-        key, ranges = described["key"], [PIECE_FILE.fullmatch(f.name) for f in parts]
-        found.append(
-            Listed(
-                folder=file.parent,
-                model=described["model"],
-                protocol=key["protocol"],
-                image_shape=tuple(key["image_shape"]),
-                dtype=key["dtype"],
-                device=key["device"],
-                seed=key["seed"],
-                images=sum(int(r["stop"]) - int(r["start"]) for r in ranges if r),
-                bytes=size,
-                used=used,
-            )
-        )
-    return sorted(found, key=lambda e: e.used, reverse=True)
+    """Return what is stored, the last used first; what cannot be read is listed too, so that it can be removed."""
+    try:
+        folders = [folder for folder in entries_root().iterdir() if folder.is_dir()]
+    except OSError:
+        return []
+    return sorted(map(_listed, folders), key=lambda e: e.used, reverse=True)
+
+
+def _listed(folder: Path) -> Listed:
+    described: Any = None
+    ranges, size, used = [], 0, 0.0
+    # Another run may remove it at any moment, and a key may be of another version, or damaged.
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            found = PIECE_FILE.fullmatch(file.name)
+            ranges += [found] if found else []
+            size += file.stat().st_size if found else 0
+    with contextlib.suppress(OSError, ValueError):
+        file = folder / KEY_FILE
+        used = file.stat().st_mtime
+        described = json.loads(file.read_text())
+    images = sum(int(r["stop"]) - int(r["start"]) for r in ranges)
+    try:
+        key = described["key"]
+        shape = tuple(int(v) for v in key["image_shape"])
+        told = (str(described["model"]), str(key["protocol"]), shape, str(key["dtype"]), str(key["device"]))
+        return Listed(folder, *told, int(key["seed"]), images, size, used)
+    except (KeyError, TypeError, ValueError):
+        return Listed(folder, "(damaged)", "", (), "", "", 0, images, size, used)
 
 
 def forget() -> None:
@@ -121,10 +127,10 @@ def recall(kind: str, key: dict[str, Any]) -> dict[str, Any] | None:
     """Return a fact that was stored, or ``None``."""
     try:
         stored = json.loads((root() / kind / f"{digest_of(key)}.json").read_text())
-        value: dict[str, Any] | None = stored["value"]
+        value = stored["value"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return value
+    return value if isinstance(value, dict) else None
 
 
 def digest_of(value: dict[str, Any]) -> str:
@@ -139,6 +145,8 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
+        # mkstemp makes a private file; others of a shared folder may read it like any new file.
+        half.chmod(new_file_mode())
         half.replace(path)
     finally:
         half.unlink(missing_ok=True)

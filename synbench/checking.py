@@ -11,20 +11,25 @@ import numpy as np
 from pydantic import Field
 
 from .batching import default_batch_size, enough_memory
-from .design import design
+from .design import DRAWS_A_ROUND, IMAGES_A_ROUND, design
 from .drawing import Renderer
 from .encoders import Encoder, evaluating
 from .errors import RepresentationError
 from .loading import load_encoder
 from .mixture import MixtureSpec
 from .report import Model, Precision, Preprocessing, Record
-from .settings import IMAGES
+from .settings import IMAGES, check_integer, make_settings
 
 IMAGES_TRIED = 8
 """Images that are embedded to see."""
 
 _COPIES = 6
 """Arrays of the size of all representations, float64 beside float32, that estimating holds at once."""
+
+_SQUARES = 10
+"""Float64 matrices of the width of a representation that it holds beside them."""
+
+_DRAWS_AN_IMAGE = DRAWS_A_ROUND / IMAGES_A_ROUND
 
 
 class Check(Record):
@@ -62,6 +67,9 @@ def check(model: Any, *, images: int = IMAGES, batch_size: int | None = None, **
     >>> found.model.dimension, found.image_shape, found.missing_weights
     (64, [3, 16, 16], ['pooler.dense.weight', 'pooler.dense.bias'])
     """
+    make_settings(images=images)
+    if batch_size is not None:
+        check_integer("batch_size", batch_size, least=1, remedy="leave it out for the size that a study begins with")
     with enough_memory():
         encoder = load_encoder(model, **loading)
         size = batch_size or default_batch_size(encoder.contract.shape, encoder.device)
@@ -81,7 +89,7 @@ def check(model: Any, *, images: int = IMAGES, batch_size: int | None = None, **
             f"{vectors.shape[1]} dimensions are many for {images:,} images: the interval will be wide. Ask for more "
             f"images, or for a target_stderr."
         )
-    parameters = encoder.module and sum(p.numel() for p in encoder.module.parameters())
+    parameters = None if encoder.module is None else sum(p.numel() for p in encoder.module.parameters())
     return Check(
         model=Model(**vars(encoder.record)),
         image_shape=list(encoder.contract.shape),
@@ -105,21 +113,29 @@ def check(model: Any, *, images: int = IMAGES, batch_size: int | None = None, **
 
 
 def _try(encoder: Encoder) -> tuple[np.ndarray, float]:
-    """Return the vectors of eight images, and images a second."""
+    """Return the vectors of eight images, and images a second: drawing and embedding, timed apart."""
     spec = MixtureSpec(encoder.contract.shape)
-    renderer, rows = Renderer(spec, encoder.device), design(spec, 0, IMAGES_TRIED)
+    renderer = Renderer(spec, encoder.device)
 
-    def run() -> np.ndarray:
-        images, _ = renderer.population(rows)
-        vectors: np.ndarray = encoder.represent(images).cpu().numpy()
-        return vectors
+    def drawn(block: int) -> tuple[Any, float]:
+        # Of a block that is not at hand, so that the noise of the whole block is drawn.
+        rows = design(spec, 4 * block * spec.block, 4 * block * spec.block + IMAGES_TRIED)
+        began = time.perf_counter()
+        images, coordinates = renderer.population(rows)
+        float(coordinates.sum())  # waits for a GPU
+        draws = len(np.unique(rows.draws // spec.block)) * spec.block
+        return images, (time.perf_counter() - began) / draws * _DRAWS_AN_IMAGE
+
+    def embedded(images: Any) -> tuple[np.ndarray, float]:
+        began = time.perf_counter()
+        vectors = encoder.represent(images).cpu().numpy()
+        return vectors, (time.perf_counter() - began) / IMAGES_TRIED
 
     with evaluating(encoder.module):
-        run()  # what is set up at the first call does not count
-        began = time.perf_counter()
-        vectors = run()
-        seconds = time.perf_counter() - began
-    return vectors, IMAGES_TRIED / max(seconds, 1e-9)
+        embedded(drawn(0)[0])  # what is set up at the first call does not count
+        images, drawing = drawn(1)
+        vectors, embedding = embedded(images)
+    return vectors, 1 / max(drawing + embedding, 1e-9)
 
 
 def _memory(encoder: Encoder, batch_size: int, images: int) -> int:
@@ -135,7 +151,8 @@ def _memory(encoder: Encoder, batch_size: int, images: int) -> int:
         step = max(step, _largest_step(encoder))
     # Drawn and normalized in float32, then the largest step of the model.
     batch = batch_size * (3 * pixels * 4 + step)
-    return int(weights + batch + _COPIES * 4 * images * encoder.record.dimension)
+    width = encoder.record.dimension
+    return int(weights + batch + _COPIES * 4 * images * width + _SQUARES * 8 * width**2)
 
 
 def _largest_step(encoder: Encoder) -> int:

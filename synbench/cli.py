@@ -7,6 +7,7 @@ representations cannot be used; 130 interrupted, with nothing half-written.
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ _EPILOG = (
     "3 the model or its representations cannot be used; 130 interrupted, nothing half-written."
 )
 _INTERRUPTED = "interrupted; nothing is half-written. What is in the cache already is used by the next call."
+
+_HEAD_START = 2.0
 
 app = typer.Typer(
     name="synbench",
@@ -56,6 +59,9 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _interrupted()
         code = 130
+    if code and not _main_process():
+        # A launcher ends all processes when the first one fails: the one that tells why comes first.
+        time.sleep(_HEAD_START)
     if "accelerate" in sys.modules:
         from .processes import dismiss
 
@@ -274,6 +280,8 @@ def check(
             image_std=o.one_or_all(o.numbers(image_std)),
             trust_remote_code=trust_remote_code,
         )
+        if not _main_process():
+            return
         if as_json:
             typer.echo(found.to_json())
         else:
@@ -297,7 +305,9 @@ def register(
 
 def _main_process() -> bool:
     """Tell whether this is the process that speaks; without a launcher, it is."""
-    return os.environ.get("RANK", "0") == "0"
+    if "LOCAL_RANK" not in os.environ:
+        return True
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import ArgumentError
+from .errors import ArgumentError, OutputError
 
 app = typer.Typer(
     help="List, remove or find the representations that are kept.", no_args_is_help=True, rich_markup_mode=None
@@ -53,11 +53,13 @@ def rm(
     unknown = [n for n in names or [] if not any(n in (e.model, e.name) for e in entries)]
     if unknown:
         raise ArgumentError(f"nothing is kept of {', '.join(map(repr, unknown))}. See `synbench cache ls`.")
-    for entry in chosen:
-        entry.remove()
+    gone = [entry for entry in chosen if entry.remove()]
     if everything:
         cache.forget()
     typer.echo(
-        f"removed {len(chosen)} {'entry' if len(chosen) == 1 else 'entries'}, "
-        f"{sum(e.bytes for e in chosen) / 1e6:,.1f} MB"
+        f"removed {len(gone)} {'entry' if len(gone) == 1 else 'entries'}, {sum(e.bytes for e in gone) / 1e6:,.1f} MB"
     )
+    if len(gone) < len(chosen):
+        raise OutputError(
+            f"cannot remove {len(chosen) - len(gone)} of {len(chosen)}: somebody else's, or being written."
+        )

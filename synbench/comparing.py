@@ -11,7 +11,7 @@ from .errors import ArgumentError
 from .preparing import prepare
 from .processes import ALONE, launched, together
 from .report import Report
-from .scoring import Scored, beside, check_baseline, run
+from .scoring import Scored, check_baseline, prepared_and_run
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, make_settings
 
 
@@ -95,10 +95,7 @@ def compare(
     scored: list[Scored] = []
     with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:
         for model, how in todo:
-            with together(processes):
-                studies = [prepare(model, settings, untrained=twin, fresh=fresh, **common, **how) for twin in twins]
-            found = [run(study, progress=progress) for study in studies]
-            result = found[0] if len(found) == 1 else beside(*found)
+            result = prepared_and_run(model, settings, twins, fresh=fresh, progress=progress, **common, **how)
             scored.append(result)
             bar.update()
     made = iter(scored)

@@ -212,6 +212,7 @@ class Embedder:
             try:
                 images, coordinates = stretch.draw(self._renderer, at, last)
                 vectors.append(self.encoder.represent(images))
+                self.batch_size.worked(last - at)
             except Exception as error:
                 shrunk = self.batch_size.shrink(error)
                 if not shrunk:

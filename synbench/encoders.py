@@ -119,9 +119,13 @@ class Encoder:
         return vectors.float()
 
 
+_AUTOCAST = ("cpu", "cuda", "xpu")
+"""Types of device on which a caller may have lowered the precision of what runs in a block."""
+
+
 @contextlib.contextmanager
 def evaluating(module: Any = None) -> Iterator[None]:
-    """Run a module in evaluation mode, without gradients and in exact float32, and put all back after."""
+    """Run a module in evaluation mode, without gradients, autocast or TF32, and put all back after."""
     import torch
 
     modes = {} if module is None else {m: m.training for m in module.modules()}
@@ -130,9 +134,16 @@ def evaluating(module: Any = None) -> Iterator[None]:
     if module is not None:
         module.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), contextlib.ExitStack() as plain:
+            for device in _AUTOCAST:
+                if torch.is_autocast_enabled(device):
+                    plain.enter_context(torch.autocast(device, enabled=False))
             yield
     finally:
+        for part, training in modes.items():
+            # By its own method, which may do more than set the flag: clear what was kept for evaluation, say.
+            if part.training != training:
+                part.train(training)
         for part, training in modes.items():
             part.training = training
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32

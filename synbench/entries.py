@@ -9,10 +9,10 @@ writes a piece writes the same one. What does not fit its checksum is deleted, t
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ FORMAT = 1
 """Counts the changes of the files, and of the way from pixels to vectors."""
 
 _ABANDONED = 24 * 3600.0
+_TOUCHED_EVERY = 60.0
+_TICK = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Entry:
         self.notes: list[str] = []
         self._key, self._model, self._fresh = key, model, fresh
         self._left: float | None = None
+        self._listed: tuple[int, dict[str, list[tuple[int, int]]]] = (-1, {})
+        self._touched = -math.inf
         if not fresh:
             self._touch()
         elif clear:
@@ -114,9 +118,12 @@ class Entry:
         """
         if self._fresh:
             return []
+        self._touch()
         found, at = list[Piece](), start
-        for first, last in sorted(self._ranges(part), key=lambda r: (r[0], -r[1])):
-            if last <= at or first >= stop:
+        for first, last in self._ranges(part):
+            if first >= stop:
+                break
+            if last <= at:
                 continue
             piece = self._load(part, first, last)
             if piece is not None:
@@ -137,23 +144,35 @@ class Entry:
             {"sha256": self._checksum(part, piece)},
         )
         try:
-            if self._left is None or not (self.folder / KEY_FILE).exists():
-                self._open()
-            self._make_room(len(content))
-            if self._left is not None and self._left >= 0:
-                replace_file(self.folder / _name(part, piece.start, piece.stop), content)
+            # Another run may remove the folder at any moment: it is made again.
+            for again in (True, True, False):
+                try:
+                    self._store(_name(part, piece.start, piece.stop), content)
+                    break
+                except FileNotFoundError:
+                    if not again:
+                        raise
         except OSError as error:
             self._stop(f"Representations could not be kept in the cache ({error.strerror or error}).")
+
+    def _store(self, name: str, content: bytes) -> None:
+        if self._left is None or not (self.folder / KEY_FILE).exists():
+            self._open()
+        self._make_room(len(content))
+        if self._left is not None and self._left >= 0:
+            replace_file(self.folder / name, content)
+            self._touch()
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         described = {"model": self._model, "key": asdict(self._key)}
         replace_file(self.folder / KEY_FILE, (json.dumps(described, indent=2) + "\n").encode())
         for half in self.folder.glob(".*"):
-            # Left by a run that was killed; one that is being written is younger.
-            if time.time() - half.stat().st_mtime > _ABANDONED:
-                half.unlink(missing_ok=True)
-        self._left = 0.0
+            # Left by a run that was killed; one that is being written is younger, and may be gone by now.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - half.stat().st_mtime > _ABANDONED:
+                    half.unlink()
+        self._left = self._left or 0.0
 
     def _make_room(self, size: int) -> None:
         """Keep the cache within its limit: the entries that were not used for longest go first."""
@@ -166,8 +185,7 @@ class Entry:
         room = limit() - sum(e.bytes for e in entries)
         for entry in entries:
             if room < size and entry.folder != self.folder:
-                entry.remove()
-                room += entry.bytes
+                room += entry.bytes if entry.remove() else 0
         self._left = min(room, 64e6) - size
         if self._left < 0:
             self._stop(
@@ -180,19 +198,30 @@ class Entry:
         self.notes.append(note)
 
     def _touch(self) -> None:
-        # Not there yet, or somebody else's: only the order of removal depends on it.
-        with contextlib.suppress(OSError):
-            os.utime(self.folder / KEY_FILE)
+        if time.monotonic() - self._touched > _TOUCHED_EVERY:
+            self._touched = time.monotonic()
+            # Not there yet, or somebody else's: only the order of removal depends on it.
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / KEY_FILE)
 
-    def _ranges(self, part: str) -> Iterator[tuple[int, int]]:
+    def _ranges(self, part: str) -> list[tuple[int, int]]:
+        """Return what files there are of a part, in order; the folder is read when it has changed."""
         try:
-            names = [file.name for file in self.folder.iterdir()]
+            state = self.folder.stat().st_mtime_ns
+            if state != self._listed[0]:
+                names = [PIECE_FILE.fullmatch(file.name) for file in self.folder.iterdir()]
+                parts: dict[str, list[tuple[int, int]]] = {}
+                for name in filter(None, names):
+                    parts.setdefault(name["part"], []).append((int(name["start"]), int(name["stop"])))
+                # A change in the same tick of the clock would not show: a young list is not trusted.
+                young = time.time_ns() - state < _TICK
+                self._listed = (
+                    -1 if young else state,
+                    {p: sorted(r, key=lambda r: (r[0], -r[1])) for p, r in parts.items()},
+                )
         except OSError:
-            return
-        for name in names:
-            found = PIECE_FILE.fullmatch(name)
-            if found and found["part"] == part:
-                yield int(found["start"]), int(found["stop"])
+            return []
+        return self._listed[1].get(part, [])
 
     def _load(self, part: str, start: int, stop: int) -> Piece | None:
         from safetensors import SafetensorError, safe_open
@@ -210,7 +239,8 @@ class Entry:
             piece = Piece(start, stop, values, coordinates)
             if len(values) == stop - start == len(coordinates) and checksum == self._checksum(part, piece):
                 return piece
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.unlink()
         self.notes.append(
             f"A stored piece of the representations (images {start} to {stop - 1}) was damaged; it was embedded again."
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 def weights_sha256(folder: Path) -> str:
     """Return the hash of the safetensors files of a folder, in the order of their names."""
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(file for file in folder.glob("*.safetensors") if file.is_file())
     return _sha256(tuple((file, _state(file)) for file in files))
 
 
@@ -37,7 +37,10 @@ def folder_sha256(folder: Path, weights: str | None) -> str:
     """
     digest = hashlib.sha256((weights or "").encode())
     for file in sorted(folder.iterdir()):
-        if file.name == "config.json" or file.suffix == ".py":
+        if not file.is_file():
+            continue
+        if file.suffix in (".json", ".py"):
+            # The configuration, the processor's, an index of shards, an adapter's: whatever loading may read.
             content = file.read_bytes()
             digest.update(f"\0{file.name}\0{len(content)}\0".encode() + content)
         elif file.suffix == ".safetensors" and weights is not None:

@@ -1,6 +1,5 @@
 """What decides the vectors of a checkpoint, told without loading it: a commit on the Hub, or the digest of a folder."""
 
-import hashlib
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 def identify(
     name: str, *, revision: str | None = None, trust_remote_code: bool = False, untrained: bool = False, seed: int = 0
 ) -> str | None:
-    """Return ``Encoder.identity``, of a folder with the digest of its other configuration files behind.
+    """Return what ``Encoder.identity`` will be.
 
     Args:
         name: a Hub id, a local folder or ``synbench:demo``.
@@ -42,9 +41,8 @@ def identify(
         return f"hub:{name}@{commit}{ending}" if _COMMIT.fullmatch(commit) else None
     if revision is not None or not (folder / "config.json").is_file():
         return None
-    folder = folder.resolve()
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.json")):
-        digest.update(f"\0{file.name}\0".encode() + file.read_bytes())
-    weights = None if untrained else weights_sha256(folder)
-    return f"local:{folder_sha256(folder, weights)}{ending}:{digest.hexdigest()}"
+    try:
+        weights = None if untrained else weights_sha256(folder.resolve())
+        return f"local:{folder_sha256(folder.resolve(), weights)}{ending}"
+    except OSError:
+        return None

@@ -31,14 +31,19 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
             with os.fdopen(handle, "wb") as stream:
                 yield stream
             # mkstemp makes a private file; a result gets the permissions that any new file would.
-            mask = os.umask(0)
-            os.umask(mask)
-            half.chmod(0o666 & ~mask)
+            half.chmod(new_file_mode())
             half.replace(path)
         finally:
             half.unlink(missing_ok=True)
     except OSError as error:
         raise _refusal(path, error) from error
+
+
+def new_file_mode() -> int:
+    """Return the permissions of a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
 
 
 def check_writable(path: Path) -> None:

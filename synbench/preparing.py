@@ -1,7 +1,7 @@
 """From a model and settings to a study: the encoder loaded, or recalled from what was noted of it, and its entry.
 
 The encoder itself is loaded when the first of its representations is not in the cache: a study that was made before
-runs no forward pass, and reads no weights.
+runs no forward pass.
 """
 
 from dataclasses import asdict, replace
@@ -14,13 +14,16 @@ import numpy as np
 
 from . import cache as stored
 from .batching import BatchSize, default_batch_size, enough_memory
+from .checkpoints import DEMO
 from .encoders import Encoder, ModelRecord
 from .entries import FORMAT, Entry, Key
+from .errors import EncoderError
 from .identity import identify
 from .loading import choose_device, load_encoder
-from .mixture import MixtureSpec
+from .mixture import MixtureSpec, check_image_shape
 from .preprocessing import InputContract
 from .processes import ALONE, Processes
+from .report import Model
 from .seeding import RENDERER_VERSION
 from .settings import Settings, check_flag, check_integer, with_sizes
 from .study import Study
@@ -121,13 +124,24 @@ def _load(model: Any, asked: dict[str, Any], *, recall: bool, remember: bool) ->
     if request is None:
         return load_encoder(model, **asked)
     found = stored.recall("encoders", request) if recall else None
-    if found is not None:
-        return _recalled(model, asked, found)
+    recalled = None if found is None else _recalled(str(model), asked, request["encoder"], found)
+    if recalled is not None:
+        return recalled
     encoder = load_encoder(model, **asked)
-    # A branch may have moved on in between.
-    if remember and encoder.identity is not None and request["encoder"].startswith(encoder.identity):
+    if encoder.record.source != "hub":
+        _refuse_changed(encoder, request["encoder"])
+    # A branch may have moved on in between: then the encoder is of another commit, and says so.
+    if remember and encoder.identity == request["encoder"]:
         stored.remember("encoders", request, _described(encoder))
     return encoder
+
+
+def _refuse_changed(encoder: Encoder, identity: str) -> None:
+    if encoder.identity != identity:
+        raise EncoderError(
+            f"expected {encoder.record.id!r} to stay as it is while it is scored, but its files have changed. Score it "
+            f"again when they are written, or a copy of them."
+        )
 
 
 def _described(encoder: Encoder) -> dict[str, Any]:
@@ -138,21 +152,39 @@ def _described(encoder: Encoder) -> dict[str, Any]:
     }
 
 
-def _recalled(model: Any, asked: dict[str, Any], found: dict[str, Any]) -> Encoder:
-    """Return an encoder whose weights are read when they are needed."""
-    contract: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in found["contract"].items()}
-    load = cache(lambda: load_encoder(model, **asked))
-    return Encoder(
-        forward=lambda images: load().forward(images),
-        contract=InputContract(**contract),
-        record=ModelRecord(**found["record"]),
-        device=choose_device(asked.get("device")),
-        dtype=found["dtype"],
-        dtype_reason=found["dtype_reason"],
-        identity=found["identity"],
-        missing=tuple(found["missing"]),
-        load=load,
-    )
+def _recalled(name: str, asked: dict[str, Any], identity: str, found: dict[str, Any]) -> Encoder | None:
+    """Return an encoder that is loaded when it is needed; None if what is noted of it is not what is expected."""
+    try:
+        # What is noted belongs to the content; the same content may have another name now.
+        source = (
+            "demo" if name == DEMO else "local" if found["record"]["source"] == "demo" else found["record"]["source"]
+        )
+        record = Model.model_validate({**found["record"], "id": name, "source": source})
+        contract: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in found["contract"].items()}
+        encoder = Encoder(
+            forward=lambda images: load().forward(images),
+            contract=InputContract(**contract),
+            record=ModelRecord(**record.to_dict()),
+            device=choose_device(asked.get("device")),
+            dtype=str(found["dtype"]),
+            dtype_reason=str(found["dtype_reason"]),
+            identity=identity,
+            missing=tuple(found["missing"]),
+            load=lambda: load(),
+        )
+        check_image_shape(encoder.contract.shape)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+    @cache
+    def load() -> Encoder:
+        # Of the commit that was looked up, though the branch may have moved on.
+        pinned = {**asked, "revision": record.commit} if source == "hub" else asked
+        loaded = load_encoder(name, **pinned)
+        _refuse_changed(loaded, identity)
+        return loaded
+
+    return encoder
 
 
 def _found_size(encoder: Encoder, size: BatchSize, fresh: bool) -> BatchSize:
@@ -164,8 +196,9 @@ def _found_size(encoder: Encoder, size: BatchSize, fresh: bool) -> BatchSize:
         "device": _device_name(encoder.device),
     }
     found = None if fresh else stored.recall("batch-sizes", key)
-    first = min(size.size, int(found["size"])) if found else size.size
-    return replace(size, size=first, found=lambda new: stored.remember("batch-sizes", key, {"size": new}))
+    known = found.get("size") if isinstance(found, dict) else None
+    now = known if type(known) is int and 1 <= known < size.size else size.size
+    return replace(size, size=now, found=lambda new: stored.remember("batch-sizes", key, {"size": new}))
 
 
 def _device_name(device: str) -> str:

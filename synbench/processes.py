@@ -67,6 +67,11 @@ ALONE = Processes()
 """This process, whoever else was launched."""
 
 
+def started_with() -> int:
+    """Return how many processes a launcher started: 1 without one, whatever a cluster sets for its own use."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "LOCAL_RANK" in os.environ else 1
+
+
 def launched(device: Any = None) -> Processes:
     """Join the processes of this launch; every one of them has to call this, and to go the same way after.
 
@@ -78,13 +83,15 @@ def launched(device: Any = None) -> Processes:
     """
     from accelerate import PartialState
 
+    started = started_with()
+    if started == 1:
+        return ALONE
     state = PartialState(cpu=_on_cpus(device), timeout=_PATIENCE)
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started > 1 and state.num_processes == 1:
+    if state.num_processes == 1:
         raise ArgumentError(
             f"expected to embed together with the {started} processes that were launched, but this one is set up to be "
-            f"alone. Let SynBench, or PartialState(cpu=...) with the right device, come before other uses of "
-            f"accelerate, or leave distributed= out."
+            f"alone: accelerate was used before with another device. Use SynBench, or PartialState(cpu=...) with the "
+            f"right device, first."
         )
     return Processes(state.process_index, state.num_processes)
 

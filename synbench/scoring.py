@@ -14,7 +14,7 @@ from .batching import enough_memory
 from .diagnostics import Diagnostics
 from .errors import ArgumentError
 from .preparing import prepare
-from .processes import ALONE, launched, together
+from .processes import ALONE, Processes, launched, together
 from .report import Report
 from .representations import Representations, check_one_width, concatenate
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, make_settings
@@ -127,14 +127,46 @@ def score(
         as_published=as_published,
     )
     processes = launched(loading.get("device")) if distributed else ALONE
-    how = {"batch_size": batch_size, "cache": cache, "fresh": fresh, "processes": processes, **loading}
+    how = {"batch_size": batch_size, "cache": cache, "fresh": fresh, **loading}
     twins = [untrained] if baseline is None else [False, True]
-    with together(processes):
-        studies = [prepare(model, settings, untrained=twin, **how) for twin in twins]
-    found = [run(study, progress=progress, began=began) for study in studies]
-    report = found[0].report if len(found) == 1 else beside(*found).report
+    if len(twins) > 1:
+        # What is wrong with the twin is told before the first hour of work; only one of them is held at a time.
+        with together(processes):
+            prepare(model, settings, untrained=True, **{**how, "fresh": False})
+    report = prepared_and_run(model, settings, twins, progress=progress, began=began, processes=processes, **how).report
     agreed: Report = processes.from_main(report)
     return agreed
+
+
+def prepared_and_run(
+    model: Any,
+    settings: Settings,
+    twins: Sequence[bool],
+    *,
+    progress: bool | None = None,
+    began: float | None = None,
+    processes: Processes = ALONE,
+    **how: Any,
+) -> Scored:
+    """Score a model, or its untrained twin, or both beside each other; one is held at a time.
+
+    Args:
+        model: as ``score``.
+        settings: what is asked.
+        twins: of each that is scored, whether it is the untrained one.
+        progress: as ``score``.
+        began: ``time.perf_counter()`` when the work began.
+        processes: who embeds together.
+        how: further arguments of ``prepare``.
+    """
+    found = []
+    for untrained in twins:
+        with together(processes):
+            study = prepare(model, settings, untrained=untrained, processes=processes, **how)
+        found.append(run(study, progress=progress, began=began))
+        began = None
+        del study
+    return found[0] if len(found) == 1 else beside(*found)
 
 
 def check_baseline(baseline: str | None, untrained: bool) -> None:

@@ -1,14 +1,13 @@
 """A study: an encoder with the settings that it is to be scored with, and where its representations come from.
 
 They come from the cache, or from this process, or from all processes of a launch. The encoder itself is loaded when
-the first of them is not in the cache: a study that was made before runs no forward pass, and reads no weights.
+the first of them is not in the cache: a study that was made before runs no forward pass.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -42,6 +41,7 @@ class Study:
     entry: Entry | None = None
     processes: Processes = field(default=ALONE)
     _ended: list[bool] = field(default_factory=list, init=False, repr=False)
+    _notes_of_others: list[str] = field(default_factory=list, init=False, repr=False)
 
     @cached_property
     def spec(self) -> MixtureSpec:
@@ -61,7 +61,8 @@ class Study:
     def notes(self) -> list[str]:
         """What the report should tell of the way so far."""
         shrunk = [self.batch_size.note] if self.batch_size.note else []
-        return [*shrunk, *([] if self.entry is None else self.entry.notes)]
+        own = [*shrunk, *([] if self.entry is None else self.entry.notes)]
+        return list(dict.fromkeys([*own, *self._notes_of_others]))
 
     def embed(self, *, share: tuple[int, int] | None = None, progress: bool | None = None) -> Iterator[Representations]:
         """Yield the representations: scale after scale, or the one pass of the population protocol.
@@ -109,30 +110,46 @@ class Study:
                 return self._embedder.embed(self._own(stretches, share), progress)
         before = self._embedder.from_cache
         parts = self._gather(self.processes.from_main(list(stretches)), progress)
-        self._embedder.from_cache = before + sum(found for _, _, found in parts)
-        values, coordinates = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
-        if len(values) != sum(map(len, stretches)):
+        self._embedder.from_cache = before + sum(part.from_cache for part in parts)
+        self._notes_of_others.extend(note for part in parts[1:] for note in part.notes)
+        made = [piece for part in parts for piece in part.pieces]
+        if made != self._own(stretches, (0, 1)):
             raise RepresentationError(
-                f"expected {sum(map(len, stretches))} representations from {self.processes.count} processes, got "
-                f"{len(values)}. Start all of them with the same command."
+                f"expected the representations of {sum(map(len, stretches))} images from {self.processes.count} "
+                f"processes, each once and in order, got {sum(map(len, made))} of {len(set(made))} pieces. Start all "
+                f"of them with the same command, on machines with the same version of SynBench."
             )
+        values = np.concatenate([part.values for part in parts])
+        coordinates = np.concatenate([part.coordinates for part in parts])
         return self._embedder.described(stretches, values, coordinates)
 
-    def _gather(self, stretches: Sequence[Stretch], progress: bool | None) -> list[Any]:
-        before = self._embedder.from_cache
+    def _gather(self, stretches: Sequence[Stretch], progress: bool | None) -> "list[_Part]":
+        before, pieces = self._embedder.from_cache, self._own(stretches, self.processes.share)
         try:
             with enough_memory():
-                own = self._embedder.embed(self._own(stretches, self.processes.share), progress)
+                own = self._embedder.embed(pieces, progress)
         except Exception as error:
             self._ended.append(True)
             with suppress(SynBenchError):
                 self.processes.gather(portable(error))  # raised in every process
             raise
         try:
-            return self.processes.gather((own.values, own.coordinates, self._embedder.from_cache - before))
+            found = self._embedder.from_cache - before
+            return self.processes.gather(_Part(pieces, own.values, own.coordinates, found, self.notes))
         except SynBenchError:
             self._ended.append(True)
             raise
 
     def _own(self, stretches: Sequence[Stretch], share: tuple[int, int] | None) -> list[Stretch]:
         return share_out(stretches, self.batch_size.piece, self.processes.share if share is None else share)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one process brings: its pieces, their vectors, how many were stored, and what there is to tell."""
+
+    pieces: list[Stretch]
+    values: np.ndarray
+    coordinates: np.ndarray
+    from_cache: int
+    notes: list[str]

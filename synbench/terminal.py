@@ -94,7 +94,9 @@ def print_check(found: Check) -> None:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     few = found.missing_weights[:3]
-    missing = f"{len(found.missing_weights)}, none of them needed: {', '.join(few)}{' …' * (len(few) == 3)}"
+    missing = (
+        f"{len(found.missing_weights)}, none of them needed: {', '.join(few)}{' …' * (len(found.missing_weights) > 3)}"
+    )
     mean, std = (
         ", ".join(f"{v:g}" for v in values)
         for values in (found.preprocessing.image_mean, found.preprocessing.image_std)
@@ -108,7 +110,7 @@ def print_check(found: Check) -> None:
         "precision": f"{found.precision.dtype} on {found.device} ({found.precision.reason})",
         "missing weights": missing if few else "none",
         "parameters": "unknown" if found.parameters is None else f"{found.parameters:,}",
-        "speed": f"{found.images_per_second:,.0f} images/s, tried on 8; batches begin at {found.batch_size}",
+        "speed": f"{_rate(found.images_per_second)} images/s, tried on 8; batches begin at {found.batch_size}",
         "a full score": f"{found.images:,} images, about {_duration(found.seconds)} and {_bytes(found.memory_bytes)}",
     }
     for name, value in rows.items():
@@ -124,18 +126,23 @@ def print_entries(entries: list[Listed], limit: float) -> None:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("entry", no_wrap=True)
     table.add_column("model", overflow="fold")
-    table.add_column("protocol", no_wrap=True)
     for name in ("images", "size", "last used"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:
         shape = "×".join(map(str, entry.image_shape))
-        what = f"{escape(entry.model)}\n[dim]{shape} {entry.dtype} {entry.device}, seed {entry.seed}[/dim]"
-        used = datetime.fromtimestamp(entry.used, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-        table.add_row(entry.name, what, entry.protocol, f"{entry.images:,}", _bytes(entry.bytes), used)
+        how = f"{shape} {entry.dtype} {entry.device}, {entry.protocol}, seed {entry.seed}"
+        what = f"{escape(entry.model)}\n[dim]{how}[/dim]"
+        used = datetime.fromtimestamp(entry.used, tz=UTC).astimezone().strftime("%m-%d %H:%M")
+        table.add_row(entry.name, what, f"{entry.images:,}", _bytes(entry.bytes), used)
     if entries:
         console.print(table)
     total = sum(entry.bytes for entry in entries)
-    console.print(f"{len(entries)} entries, {_bytes(total)} of {_bytes(limit)}.", soft_wrap=True)
+    count = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+    console.print(f"{count}, {_bytes(total)} of {_bytes(limit)}.", soft_wrap=True)
+
+
+def _rate(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _bytes(number: float) -> str:

@@ -53,6 +53,10 @@ def lines():
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
+def finished():
+    return any(line[0] == "done" for line in lines())
+
+
 def run(seconds):
     """Run a study for at most so long; tell whether it was killed."""
     child, until = fork(), time.monotonic() + seconds
@@ -79,9 +83,9 @@ def main():
         log.parent.mkdir(parents=True, exist_ok=True)
         began, here = time.monotonic(), 0
         # The first cycle is not interrupted: it tells the result, and how long a study takes.
-        while longest is not None and kills < KILLS and run(rng.uniform(0, longest)):
+        while longest is not None and kills < KILLS and not finished() and run(rng.uniform(0, longest)):
             kills, here = kills + 1, here + 1
-        if not any(line[0] == "done" for line in lines()):
+        if not finished():
             assert not run(120)
         longest = longest or time.monotonic() - began
         seen = lines()

@@ -132,11 +132,37 @@ def test_the_size_that_was_found_is_remembered_for_the_model(monkeypatch):
     again = synbench.score("synbench:demo", images=512, seed=1)
     assert {s for s in sizes if s > 8} == {32}
     assert (first.settings.batch_size, again.settings.batch_size) == (32, 32)
-    assert first.warnings
-    assert not again.warnings, "nothing was tried in vain"
+    assert [w for w in first.warnings if "lowered from 256 to 32" in w]
+    assert [w for w in again.warnings if "Batches had 32 images, as memory ran out above that before" in w]
     sizes.clear()
     synbench.score("synbench:demo", images=512, seed=1, fresh=True)
     assert 256 in sizes, "a fresh start tries anew"
+
+
+def test_a_size_is_remembered_only_when_it_has_worked(monkeypatch):
+    from synbench.encoders import Encoder
+
+    def full(self, images):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        synbench.load_encoder("synbench:demo")
+        synbench.score("synbench:demo", images=64)
+        patched.setattr(Encoder, "represent", full)
+        with pytest.raises(EncoderError, match="do not fit into memory"):
+            synbench.score("synbench:demo", images=128)
+    after = synbench.score("synbench:demo", images=256)
+    assert after.settings.batch_size == 256
+    assert not [w for w in after.warnings if "atch" in w]
+
+
+@pytest.mark.parametrize("value", [0, -4, "x", None, 10**9, True, [3]])
+def test_a_remembered_size_that_makes_no_sense_is_not_used(value, monkeypatch):
+    from synbench import cache
+
+    monkeypatch.setattr(cache, "recall", lambda kind, key: {"size": value} if kind == "batch-sizes" else None)
+    found = synbench.score("synbench:demo", images=64).settings.batch_size
+    assert found == 256
 
 
 @pytest.mark.parametrize("error", FULL, ids=lambda e: type(e).__name__ + str(e)[:12])
@@ -149,6 +175,7 @@ def test_pieces_stay_when_the_size_shrinks():
     assert size.piece == 128
     size.shrink(MemoryError())
     assert (size.size, size.piece) == (64, 128)
+    assert BatchSize(16, first=256).piece == 256, "what one process remembers does not move the pieces of all"
     assert [BatchSize(n).piece for n in (1, 7, 48, 64, 100, 256)] == [64, 70, 96, 64, 100, 256]
 
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import synbench
-from synbench import ArgumentError, cache, preparing
+from synbench import ArgumentError, EncoderError, cache, preparing
 from synbench.entries import Entry, Key, Piece
 from synbench.settings import make_settings
 
@@ -338,6 +338,135 @@ def test_what_a_killed_run_left_half_written_is_cleared_away_later():
     assert not old.exists()
 
 
+def test_weights_that_change_while_they_are_scored_are_not_kept_as_others(tmp_path):
+    folder = checkpoints.vit(tmp_path / "model", seed=0)
+    first = synbench.score(str(folder), images=128)
+    known = preparing.prepare(str(folder), settings_of(images=512))
+    original = {f.name: f.read_bytes() for f in folder.iterdir()}
+    checkpoints.vit(folder, seed=1)
+    with pytest.raises(EncoderError, match=r"expected '.*model' to stay as it is .* its files have changed"):
+        list(known.embed())
+    for name, content in original.items():
+        (folder / name).write_bytes(content)
+    again = synbench.score(str(folder), images=512)
+    assert again.from_cache == first.images
+    assert again.scores == synbench.score(str(folder), images=512, cache=False).scores
+
+
+def test_an_index_of_shards_is_part_of_what_a_folder_is(tmp_path):
+    folder = checkpoints.vit(tmp_path / "model")
+    weights = folder / "model.safetensors"
+    shards = [folder / f"{name}.safetensors" for name in "ab"]
+    shards[0].write_bytes(weights.read_bytes())
+    checkpoints.vit(folder, seed=1)
+    weights.rename(shards[1])
+    from safetensors.torch import load_file
+
+    scores = []
+    for shard in shards:
+        names = dict.fromkeys(load_file(shard), shard.name)
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+        report = synbench.score(str(folder), **ASKED)
+        assert report.from_cache == 0
+        scores.append(report.scores)
+    assert scores[0] != scores[1]
+
+
+def test_autocast_of_the_caller_does_not_reach_what_is_kept():
+    import torch
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = synbench.score("synbench:demo", **ASKED)
+    assert inside.scores == synbench.score("synbench:demo", **ASKED, cache=False).scores
+
+
+def test_a_folder_with_another_name_is_reported_by_it(tmp_path):
+    folder = checkpoints.vit(tmp_path / "checkpoint-1000")
+    synbench.score(str(folder), **ASKED)
+    moved = folder.rename(tmp_path / "best")
+    report = synbench.score(str(moved), **ASKED)
+    assert report.from_cache == report.images
+    assert report.settings.model.id == str(moved)
+
+
+def test_what_is_no_plain_file_in_a_folder_is_passed_over(tmp_path):
+    folder = checkpoints.vit(tmp_path / "model")
+    (folder / "tokenizer.json").symlink_to("/nonexistent")
+    (folder / "data.json").mkdir()
+    assert synbench.score(str(folder), **ASKED).from_cache == 0
+    assert synbench.score(str(folder), **ASKED).from_cache == 1024
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "null", '{"model": 1, "key": []}', '{"model": "m", "key": {"image_shape": "x"}}']
+)
+def test_a_damaged_key_file_can_be_listed_and_removed(content, capsys):
+    from synbench.cli import app
+
+    first = synbench.score("synbench:demo", **ASKED)
+    (entry,) = cache.list_entries()
+    (entry.folder / "key.json").write_text(content)
+    app(["cache", "ls"], standalone_mode=False)
+    assert "(damaged)" in capsys.readouterr().out
+    again = synbench.score("synbench:demo", **ASKED)
+    assert (again.from_cache, again.scores) == (1024, first.scores), "the pieces carry checksums of their own"
+    app(["cache", "rm", "--all"], standalone_mode=False)
+    assert cache.list_entries() == []
+
+
+@pytest.mark.parametrize("value", [[], {}, "x", {"record": {}}, {"record": {"source": "demo"}, "contract": []}])
+def test_a_description_that_lacks_something_is_not_used(value):
+    first = synbench.score("synbench:demo", **ASKED)
+    (file,) = (cache.root() / "encoders").iterdir()
+    file.write_text(json.dumps({**json.loads(file.read_text()), "value": value}))
+    assert without_time(synbench.score("synbench:demo", **ASKED)) == without_time(first)
+
+
+def test_an_entry_in_use_is_not_the_first_to_go(monkeypatch):
+    from synbench import entries
+
+    monkeypatch.setattr(entries, "_TOUCHED_EVERY", 0.0)
+    monkeypatch.setenv(cache.LIMIT_VARIABLE, "0.00008")
+    kept = [Entry(dataclasses.replace(KEY, seed=number), f"model {number}") for number in range(3)]
+    for entry in kept[:2]:
+        entry.write(PART, piece(0, 1000))
+        os.utime(entry.folder / "key.json", (time.time() - 100,) * 2)
+    assert kept[0].read(PART, 0, 64)
+    kept[2].write(PART, piece(0, 1000))
+    assert {entry.model for entry in cache.list_entries()} == {"model 0", "model 2"}
+
+
+def test_an_entry_that_is_removed_while_it_is_written_is_made_again():
+    entry = Entry(KEY, "a/b")
+    entry.write(PART, piece(0, 64))
+    (listed,) = cache.list_entries()
+    assert listed.remove()
+    entry.write(PART, piece(64, 128))
+    assert (entry.notes, [p.start for p in Entry(KEY, "a/b").read(PART, 0, 128)]) == ([], [64])
+
+
+def test_files_of_the_cache_have_the_permissions_of_new_files(tmp_path):
+    Entry(KEY, "a/b").write(PART, piece(0, 64))
+    plain = tmp_path / "plain"
+    plain.touch()
+    (listed,) = cache.list_entries()
+    assert {f.stat().st_mode for f in listed.folder.iterdir()} == {plain.stat().st_mode}
+
+
+def test_reading_an_entry_lists_its_folder_once(monkeypatch):
+    from pathlib import Path
+
+    entry = Entry(KEY, "a/b")
+    for start in range(0, 640, 64):
+        entry.write(PART, piece(start, start + 64))
+    os.utime(entry.folder, (time.time() - 10,) * 2)
+    reader, lists, real = Entry(KEY, "a/b"), [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda self: lists.append(self) or real(self))
+    for start in range(0, 640, 64):
+        assert len(reader.read(PART, start, start + 64)) == 1
+    assert len(lists) == 1
+
+
 SCORE = f"""
 import json, sys, synbench
 report = synbench.score("synbench:demo", **{ASKED!r}, progress=False)
@@ -375,7 +504,7 @@ def test_the_command_lists_and_removes(capsys, monkeypatch, tmp_path):
     assert run("cache", "path").strip() == str(tmp_path / "assets" / "synbench")
     told = run("cache", "ls")
     assert "synbench:demo" in told
-    assert "3×16×16 float32 cpu, seed 0" in told
+    assert "3×16×16 float32 cpu, population, seed 0" in told
     assert re.search(r"2 entries, \d+ kB of 10\.0 GB\.", told)
     listed = json.loads(run("cache", "ls", "--json"))
     assert {entry["images"] for entry in listed} == {256}
