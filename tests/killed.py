@@ -17,8 +17,7 @@ import synbench
 from synbench import cache, embedding
 from synbench.embedding import Embedder
 
-IMAGES, BATCH, KILLS = 2048, 32, int(sys.argv[1])
-PIECE = 64
+IMAGES, BATCH = 2048, 32
 
 
 def note(kind, *values):
@@ -71,11 +70,12 @@ def run(seconds):
 
 def main():
     global log
+    wanted = int(sys.argv[1])
     torch.set_num_threads(1)
     synbench.load_encoder("synbench:demo")
     base, rng = Path(os.environ["HF_ASSETS_CACHE"]), random.Random(0)
     kills, cycles, whole, longest = 0, [], None, None
-    while kills < KILLS or whole is None:
+    while kills < wanted or whole is None:
         from huggingface_hub import constants
 
         constants.HF_ASSETS_CACHE = str(base / str(len(cycles)))
@@ -83,7 +83,7 @@ def main():
         log.parent.mkdir(parents=True, exist_ok=True)
         began, here = time.monotonic(), 0
         # The first cycle is not interrupted: it tells the result, and how long a study takes.
-        while longest is not None and kills < KILLS and not finished() and run(rng.uniform(0, longest)):
+        while longest is not None and kills < wanted and not finished() and run(rng.uniform(0, longest)):
             kills, here = kills + 1, here + 1
         if not finished():
             assert not run(120)

@@ -52,7 +52,10 @@ def test_a_study_killed_at_thirty_random_moments_ends_as_if_nothing_had_happened
 def test_an_interrupted_command_goes_on_from_the_cache(tmp_path):
     environment = {**os.environ, "HF_ASSETS_CACHE": str(tmp_path), "OMP_NUM_THREADS": "1", "SYNBENCH_CACHE_GB": "10"}
     command = [sys.executable, "-m", "synbench", "score", "--images", "65536", "--batch-size", "64", "--json"]
-    run = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Where the tests run in the background, the signal is ignored by all that they start.
+    answering = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    run = subprocess.Popen(command, env=environment, **pipes, **answering)
     until = time.monotonic() + 120
     while len(list(tmp_path.rglob("*.safetensors"))) < 20:
         assert time.monotonic() < until
