@@ -16,7 +16,7 @@ from synbench.errors import ArgumentError
 from synbench.preparing import prepare
 from synbench.report import Report
 from synbench.representations import Representations, by_scale
-from synbench.scoring import Scored, beside, check_baseline, conclude, run
+from synbench.scoring import Scored, beside, check_baseline, conclude, prepared_and_run, run
 from synbench.settings import SCALES, Settings, make_settings, with_sizes
 from synbench.study import Study
 
@@ -324,10 +324,10 @@ class Synbench(evaluate.Metric):
             settings = make_settings(**asked, **sizes, scales=scales, seed=seed)
             twins = [untrained] if baseline is None else [False, True]
             how = {"cache": cache, "clear": self.process_id == 0, **for_model}
+            if self.num_process == 1:
+                return prepared_and_run(model, settings, twins, began=began, **how).report.to_dict()
             studies = [prepare(model, settings, untrained=twin, **how) for twin in twins]
         try:
-            if studies and self.num_process == 1:
-                return _beside(run(studies[0], began=began), studies).to_dict()
             if studies:
                 # Every process embeds its own share; gathering, locking and None off the main one are evaluate's.
                 for part in studies[0].embed(share=(self.process_id, self.num_process)):

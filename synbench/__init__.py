@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checking import Check, check
-    from .checkpoints import DEMO
     from .comparing import compare
     from .comparison import Comparison
     from .comparison_plot import plot_comparison
     from .encoders import Encoder
     from .errors import ArgumentError, EncoderError, OutputError, RepresentationError, SynBenchError
+    from .folders import DEMO
     from .loading import load_encoder
     from .mixture import MixtureSpec
     from .plots import plot_report
@@ -33,7 +33,7 @@ _HOMES = {
     "Check": "checking",
     "check": "checking",
     "Comparison": "comparison",
-    "DEMO": "checkpoints",
+    "DEMO": "folders",
     "Encoder": "encoders",
     "compare": "comparing",
     "load_encoder": "loading",

@@ -19,7 +19,7 @@ _VALUES = {"cpu": 2_500_000}
 _VALUES_ELSEWHERE = 40_000_000
 _PIECE = 64
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUDNN_STATUS_NOT_SUPPORTED", "CUBLAS_STATUS_ALLOC_FAILED")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def default_batch_size(image_shape: tuple[int, int, int], device: str = "cpu") -> int:

@@ -5,22 +5,15 @@ the libraries raise on the way comes out as a sentence with a next step.
 """
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import families, fingerprints, folders, towers
+from . import families, folders, identity, towers
 from .errors import ArgumentError, EncoderError
 from .random_state import kept
 from .remedies import quiet_transformers, teaching
-
-DEMO = "synbench:demo"
-"""The name of the encoder that comes with the package."""
-
-_DEMO_FOLDER = Path(__file__).parent / "demo"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -78,28 +71,28 @@ def load_checkpoint(
     """
     import torch
 
-    folder = _DEMO_FOLDER if name == DEMO else Path(name).expanduser()
-    local = folder.is_dir()
-    where = str(folder.resolve()) if local else name
+    folder = folders.folder_of(name)
+    local = folder is not None
+    where = name if folder is None else str(folder)
     if not name.strip():
         raise ArgumentError("model must be a Hub id or a local folder, got an empty name.")
     if local and revision is not None:
         raise ArgumentError(
             f"revision= is for models on the Hub, but {name!r} is a local folder: it is read as it is. Leave it out."
         )
-    if trust_remote_code and not local and not _COMMIT.fullmatch(revision or ""):
+    if trust_remote_code and not local and not identity.COMMIT.fullmatch(revision or ""):
         raise ArgumentError(
             f"trust_remote_code=True runs code from {name!r} on this machine, so it needs the commit that you "
             f"looked at: pass revision= with its 40-digit hash, got {revision!r}."
         )
-    if local:
+    if folder is not None:
         folders.refuse_folder(name, folder, weights=not untrained)
     else:
         folders.refuse_path(name)
     with teaching(name), quiet_transformers():
         # Everything is of the commit that the branch points to now, however long the download takes.
         written = _file(where, "config.json", revision)
-        commit = written.parent.name if not local and _COMMIT.fullmatch(written.parent.name) else None
+        commit = written.parent.name if not local and identity.COMMIT.fullmatch(written.parent.name) else None
         common: dict[str, Any] = {"trust_remote_code": trust_remote_code, "revision": commit or revision}
         raw = json.loads(written.read_text(encoding="utf-8"))
         timm = _is_timm(name, raw)
@@ -115,12 +108,14 @@ def load_checkpoint(
             config, processor, whole, missing = _transformers(name, where, common, drawn=drawn, projected=projected)
     if not timm:
         tower = towers.tower_of(name, whole)
-    weights = fingerprints.weights_sha256(Path(where)) if local and not untrained else None
-    identity = (
-        f"local:{fingerprints.folder_sha256(Path(where), weights)}" if local else commit and f"hub:{name}@{commit}"
-    )
-    if identity and trust_remote_code and raw.get("auto_map"):
-        identity += ":own code"
+    weights = None if folder is None or untrained else identity.weights_sha256(folder)
+    drawn = seed if untrained else None
+    if folder is not None:
+        known: str | None = identity.of_folder(folder, weights, drawn)
+    else:
+        known = commit and identity.of_commit(name, commit, drawn)
+    if known and trust_remote_code and raw.get("auto_map"):
+        known += ":own code"
     return Checkpoint(
         whole=whole,
         tower=in_precision(tower, torch.float32).eval(),
@@ -128,10 +123,10 @@ def load_checkpoint(
         processor=processor,
         fields=lambda: _processor_fields(where, commit or revision),
         missing=frozenset(missing),
-        source="demo" if name == DEMO else "local" if local else "hub",
+        source="demo" if name == folders.DEMO else "local" if local else "hub",
         commit=commit,
         weights_sha256=weights,
-        identity=f"{identity}:untrained:{seed}" if identity and untrained else identity,
+        identity=known,
     )
 
 

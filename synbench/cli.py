@@ -127,7 +127,7 @@ def score(
         make_settings(**asked)
         _check_files(output, plot)
 
-        from .checkpoints import DEMO
+        from .folders import DEMO
         from .scoring import score as score_model
 
         report = score_model(
@@ -265,7 +265,7 @@ def check(
         make_settings(images=images)
 
         from .checking import check as check_model
-        from .checkpoints import DEMO
+        from .folders import DEMO
 
         found = check_model(
             DEMO if model is None else model,

@@ -95,7 +95,9 @@ def compare(
     scored: list[Scored] = []
     with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:
         for model, how in todo:
-            result = prepared_and_run(model, settings, twins, fresh=fresh, progress=progress, **common, **how)
+            result = prepared_and_run(
+                model, settings, twins, checked=True, fresh=fresh, progress=progress, **common, **how
+            )
             scored.append(result)
             bar.update()
     made = iter(scored)

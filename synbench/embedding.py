@@ -205,14 +205,11 @@ class Embedder:
         import torch
         from accelerate.utils.memory import clear_device_cache
 
-        assert self._renderer is not None
         vectors, along, at = list[torch.Tensor](), list[torch.Tensor](), stretch.start
         while at < stretch.stop:
             last, shrunk = min(at + self.batch_size.size, stretch.stop), False
             try:
-                images, coordinates = stretch.draw(self._renderer, at, last)
-                vectors.append(self.encoder.represent(images))
-                self.batch_size.worked(last - at)
+                batch, coordinates = self._batch(stretch, at, last)
             except Exception as error:
                 shrunk = self.batch_size.shrink(error)
                 if not shrunk:
@@ -221,11 +218,19 @@ class Embedder:
                 # Only now: the error held on to what did not fit.
                 clear_device_cache(garbage_collection=True)
                 continue
+            self.batch_size.worked(last - at)
+            vectors.append(batch)
             if coordinates is not None:
                 along.append(coordinates)
             self._bar.update(last - at)
             at = last
         return _Arriving(torch.cat(vectors)), _Arriving(torch.cat(along)) if along else None
+
+    def _batch(self, stretch: Stretch, first: int, last: int) -> "tuple[torch.Tensor, torch.Tensor | None]":
+        """Draw and embed images; they are gone when the next ones are drawn, or fewer are tried."""
+        assert self._renderer is not None
+        images, coordinates = stretch.draw(self._renderer, first, last)
+        return self.encoder.represent(images), coordinates
 
     def _keep(self, stretch: Stretch, values: np.ndarray, coordinates: np.ndarray) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a local folder or a path holds in place of a model that can be loaded: told before anything is read of it."""
+"""Which folder a name means, and what it holds in place of a model that can be loaded: told before anything is read."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,21 @@ from typing import Any
 
 from .errors import EncoderError
 
+DEMO = "synbench:demo"
+"""The name of the encoder that comes with the package."""
+
+_DEMO_FOLDER = Path(__file__).parent / "demo"
 _INDEX = "model.safetensors.index.json"
+
+
+def folder_of(name: str) -> Path | None:
+    """Return the folder of a local model or of the demo encoder, or ``None`` of a name on the Hub.
+
+    >>> folder_of("synbench:demo").name, folder_of("facebook/dinov2-base")
+    ('demo', None)
+    """
+    folder = _DEMO_FOLDER if name == DEMO else Path(name).expanduser()
+    return folder.resolve() if folder.is_dir() else None
 
 
 def refuse_path(name: str) -> None:

@@ -113,9 +113,9 @@ def _of_checkpoint(
         forward, contract, pooled_by, why = _of_timm(module, sizes)
     else:
         contracts = _contracts(name, found, sizes)
-        if asked == "projected":
+        if asked == "projected" and hasattr(found.whole, "text_model"):
             # The text tower takes no part in the projection of images, and would take as much memory again.
-            found.whole._modules.pop("text_model", None)  # noqa: SLF001
+            del found.whole.text_model
         common: dict[str, Any] = {"name": name, "asked": asked, "lacking": found.lacking}
         if type(found.whole).__name__.endswith("ForImageClassification"):
             common["unread"] = lambda images: unread_weights(_placed(found.whole, device, chosen), found.tower, images)

@@ -14,10 +14,10 @@ import numpy as np
 
 from . import cache as stored
 from .batching import BatchSize, default_batch_size, enough_memory
-from .checkpoints import DEMO
 from .encoders import Encoder, ModelRecord
 from .entries import FORMAT, Entry, Key
 from .errors import EncoderError
+from .folders import DEMO
 from .identity import identify
 from .loading import choose_device, load_encoder
 from .mixture import MixtureSpec, check_image_shape

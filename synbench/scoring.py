@@ -129,10 +129,6 @@ def score(
     processes = launched(loading.get("device")) if distributed else ALONE
     how = {"batch_size": batch_size, "cache": cache, "fresh": fresh, **loading}
     twins = [untrained] if baseline is None else [False, True]
-    if len(twins) > 1:
-        # What is wrong with the twin is told before the first hour of work; only one of them is held at a time.
-        with together(processes):
-            prepare(model, settings, untrained=True, **{**how, "fresh": False})
     report = prepared_and_run(model, settings, twins, progress=progress, began=began, processes=processes, **how).report
     agreed: Report = processes.from_main(report)
     return agreed
@@ -146,6 +142,7 @@ def prepared_and_run(
     progress: bool | None = None,
     began: float | None = None,
     processes: Processes = ALONE,
+    checked: bool = False,
     **how: Any,
 ) -> Scored:
     """Score a model, or its untrained twin, or both beside each other; one is held at a time.
@@ -157,8 +154,12 @@ def prepared_and_run(
         progress: as ``score``.
         began: ``time.perf_counter()`` when the work began.
         processes: who embeds together.
+        checked: both were prepared before; else what is wrong with the second is told before the first is scored.
         how: further arguments of ``prepare``.
     """
+    if len(twins) > 1 and not checked:
+        with together(processes):
+            prepare(model, settings, untrained=twins[1], **{**how, "fresh": False})
     found = []
     for untrained in twins:
         with together(processes):

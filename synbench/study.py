@@ -23,7 +23,7 @@ from .settings import Settings
 from .stretches import Stretch, share_out, stretches_of_scale
 
 
-@dataclass(frozen=True)
+@dataclass
 class Study:
     """A model with its settings: checked, nothing drawn yet.
 
@@ -40,7 +40,7 @@ class Study:
     batch_size: BatchSize
     entry: Entry | None = None
     processes: Processes = field(default=ALONE)
-    _ended: list[bool] = field(default_factory=list, init=False, repr=False)
+    _ended: bool = field(default=False, init=False, repr=False)
     _notes_of_others: list[str] = field(default_factory=list, init=False, repr=False)
 
     @cached_property
@@ -129,7 +129,7 @@ class Study:
             with enough_memory():
                 own = self._embedder.embed(pieces, progress)
         except Exception as error:
-            self._ended.append(True)
+            self._ended = True
             with suppress(SynBenchError):
                 self.processes.gather(portable(error))  # raised in every process
             raise
@@ -137,7 +137,7 @@ class Study:
             found = self._embedder.from_cache - before
             return self.processes.gather(_Part(pieces, own.values, own.coordinates, found, self.notes))
         except SynBenchError:
-            self._ended.append(True)
+            self._ended = True
             raise
 
     def _own(self, stretches: Sequence[Stretch], share: tuple[int, int] | None) -> list[Stretch]:

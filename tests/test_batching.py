@@ -16,7 +16,7 @@ FULL = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     MemoryError("Unable to allocate 3 GiB for an array"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes."),
-    RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("MPS backend out of memory (MPS allocated: 17 GB)"),
 ]
@@ -60,6 +60,34 @@ def test_running_out_of_memory_halves_the_batch_and_loses_no_image(error):
     assert np.array_equal(rows.values, embed(Narrow(1000, error), 100, batch_size=100).values)
 
 
+def test_no_batch_is_held_while_another_is_drawn(monkeypatch):
+    import weakref
+
+    from synbench.drawing import Renderer
+
+    drawn, held, real = [], [], Renderer.population
+
+    def population(self, rows):
+        held.append(sum(image() is not None for image in drawn))
+        images, coordinates = real(self, rows)
+        drawn.append(weakref.ref(images))
+        return images, coordinates
+
+    class Full(Narrow):
+        def __call__(self, images):
+            # A new error each time: one that is kept would keep what it came from.
+            self.error = MemoryError()
+            try:
+                return super().__call__(images)
+            finally:
+                del self.error
+
+    monkeypatch.setattr(Renderer, "population", population)
+    embed(Full(20, None), 100, batch_size=BatchSize(64))
+    assert len(drawn) == 9
+    assert held == [0] * 9
+
+
 def test_it_goes_down_to_one_image_and_no_further():
     size, model = BatchSize(8), Narrow(0, MemoryError())
     with pytest.raises(MemoryError):
@@ -83,8 +111,13 @@ def embed_only(model, size):
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("out of memory, says somebody else"), RuntimeError("shapes cannot be multiplied"), KeyboardInterrupt()],
-    ids=repr,
+    [
+        ValueError("out of memory, says somebody else"),
+        RuntimeError("shapes cannot be multiplied"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This may be for an input that is not contiguous."),
+        KeyboardInterrupt(),
+    ],
+    ids=["value", "shapes", "unsupported", "interrupt"],
 )
 def test_no_other_error_is_tried_again(error):
     model, size = Narrow(20, error), BatchSize(64)

@@ -204,7 +204,7 @@ def test_identity_changes_with_every_byte_that_decides_a_vector(tmp_path):
     first = load_encoder(folder).identity
     assert first.startswith("local:")
     assert load_encoder(folder).identity == first
-    # The same files at another place are the same encoder; their descriptions and contracts do not count.
+    # The same files at another place are the same encoder, whatever is written about it.
     copied = checkpoints.vit(tmp_path / "copy")
     (copied / "README.md").write_text("another")
     assert load_encoder(copied).identity == first
@@ -233,7 +233,7 @@ def test_identity_of_a_twin_is_that_of_its_architecture_and_seed(tmp_path):
 
 
 def test_identity_tells_files_of_the_same_bytes_in_a_row_apart(tmp_path):
-    from synbench.fingerprints import folder_sha256, weights_sha256
+    from synbench.identity import folder_sha256, weights_sha256
 
     found = []
     for parts in ((b"ab", b"c"), (b"a", b"bc")):
@@ -247,10 +247,10 @@ def test_identity_tells_files_of_the_same_bytes_in_a_row_apart(tmp_path):
 
 
 def test_weights_are_hashed_once(saved, monkeypatch):
-    from synbench import fingerprints
+    from synbench import identity
 
     calls = []
-    monkeypatch.setattr(fingerprints, "weights_sha256", lambda folder: calls.append(folder) or "0" * 64)
+    monkeypatch.setattr(identity, "weights_sha256", lambda folder: calls.append(folder) or "0" * 64)
     assert load_encoder(saved("vit")).record.weights_sha256 == "0" * 64
     assert len(calls) == 1
 
