@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from .comparison import Comparison
     from .comparison_plot import plot_comparison
     from .encoders import Encoder
-    from .errors import ArgumentError, EncoderError, OutputError, RepresentationError, SynBenchError
+    from .errors import (
+        ArgumentError,
+        CardError,
+        EncoderError,
+        HubError,
+        OutputError,
+        RepresentationError,
+        SynBenchError,
+    )
     from .folders import DEMO
     from .loading import load_encoder
     from .mixture import MixtureSpec
@@ -38,7 +46,9 @@ _HOMES = {
     "compare": "comparing",
     "load_encoder": "loading",
     "ArgumentError": "errors",
+    "CardError": "errors",
     "EncoderError": "errors",
+    "HubError": "errors",
     "OutputError": "errors",
     "RepresentationError": "errors",
     "SynBenchError": "errors",
@@ -56,10 +66,12 @@ _HOMES = {
 __all__ = [
     "DEMO",
     "ArgumentError",
+    "CardError",
     "Check",
     "Comparison",
     "Encoder",
     "EncoderError",
+    "HubError",
     "MixtureSpec",
     "OutputError",
     "Report",

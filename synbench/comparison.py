@@ -184,7 +184,7 @@ def tie_groups(scores: Float[np.ndarray, " m"], separated: Bool[np.ndarray, "m m
         # A run that ends where the one before it ends is contained in it.
         if stop > reached:
             for model in order[start:stop]:
-                groups[model].append(_letters(found))
+                groups[model].append(letters(found))
             found, reached = found + 1, stop
     return tuple(map(tuple, groups))
 
@@ -599,10 +599,10 @@ def _model_name(report: Report) -> str:
     return report.settings.model.id if report.settings.model else "added representations"
 
 
-def _letters(number: int) -> str:
+def letters(number: int) -> str:
     """Return the name of a group by its number: a, b, …, z, aa, ab and so on.
 
-    >>> [_letters(k) for k in (0, 25, 26, 27, 701, 702)]
+    >>> [letters(k) for k in (0, 25, 26, 27, 701, 702)]
     ['a', 'z', 'aa', 'ab', 'zz', 'aaa']
     """
     text, rest = "", number + 1

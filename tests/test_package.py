@@ -68,6 +68,8 @@ def test_errors_are_one_tree_with_documented_codes():
         "OutputError": 2,
         "EncoderError": 3,
         "RepresentationError": 3,
+        "HubError": 4,
+        "CardError": 4,
     }
     assert all(e.__name__ in errors.__doc__ for e in tree)
 
@@ -91,7 +93,7 @@ def test_readme_names_every_station_and_every_module_exists():
     readme = (ROOT / "README.md").read_text()
     named = set(re.findall(r"`(\w+)\.py`", readme))
     assert set(MODULES) <= named, "README shows the structure"
-    assert named <= {*MODULES, "synbench_metric", "train"}
+    assert named <= {*MODULES, "app", "synbench_metric", "train"}
 
 
 def test_requirements_have_lower_bounds_and_no_addresses():
