@@ -1,0 +1,1 @@
+"""Scores read back from the Hub, joined with one's own, and ranked with ties."""
