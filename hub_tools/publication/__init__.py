@@ -1,0 +1,1 @@
+"""The metric, the app and the benchmark dataset, rendered from this repository and published."""
