@@ -1,7 +1,7 @@
 """The command line: thin, quick to start, results on stdout, progress and errors on stderr.
 
 Exit codes: 0 done; 2 bad arguments (a file that cannot be written among them); 3 the model or its
-representations cannot be used; 130 interrupted, with nothing half-written.
+representations cannot be used; 4 the Hub cannot be reached, or refuses; 130 interrupted, with nothing half-written.
 """
 
 import io
@@ -15,6 +15,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from hub_tools.commands import app as hub_app
+
 from . import __version__, cli_cache
 from . import cli_options as o
 from .errors import ArgumentError, SynBenchError
@@ -23,7 +25,8 @@ from .settings import IMAGES, make_settings
 
 _EPILOG = (
     "Exit codes: 0 done; 2 bad arguments, or an output that cannot be written; "
-    "3 the model or its representations cannot be used; 130 interrupted, nothing half-written."
+    "3 the model or its representations cannot be used; 4 the Hub cannot be reached, or refuses; 130 interrupted, "
+    "nothing half-written."
 )
 _INTERRUPTED = "interrupted; nothing is half-written. What is in the cache already is used by the next call."
 
@@ -39,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(cli_cache.app, name="cache")
+app.add_typer(hub_app, name="hub")
 
 
 def main() -> NoReturn:
