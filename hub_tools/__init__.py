@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from synbench.report import Report
 
+    from .annotation.annotating import annotate
     from .annotation.consent import read_consent
     from .annotation.plans import read_plan, write_plan
     from .annotation.runs import score_models
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Hub": "hub_tools.client.hub",
     "Report": "synbench.report",
+    "annotate": "hub_tools.annotation.annotating",
     "carry_out": "hub_tools.score.pushing",
     "make_leaderboard": "hub_tools.board.leaderboard",
     "propose": "hub_tools.score.pushing",
@@ -35,6 +37,7 @@ _HOMES = {
 __all__ = [
     "Hub",
     "Report",
+    "annotate",
     "carry_out",
     "make_leaderboard",
     "propose",

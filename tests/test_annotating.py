@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import hub_tools
 from hub_tools.annotation import annotating, journal, selecting
 from hub_tools.annotation.annotating import NotingPace, publish
 from hub_tools.annotation.consent import Consent, read_consent
@@ -795,3 +796,19 @@ def test_the_command_tells_what_it_cannot_do(site, monkeypatch):
 
 def test_selections_are_plain():
     assert Selection((), {"a": "x: 1", "b": "x: 2"}).counts() == {"x": 2}
+
+
+def test_the_third_step_in_python_asks_once_and_does_what_the_command_does(site):
+    repo = site.add("org/a")
+    seen = []
+
+    def answer(said):
+        return lambda selection: seen.append([model.id for model in selection.todo]) or said
+
+    no = hub_tools.annotate(site.plan, site.results, EVERYBODY, confirm=answer(False), hub=site.client())
+    assert (no.counts, repo.pulls, writes(site)) == ({}, [], [])
+    yes = hub_tools.annotate(site.plan, site.results, EVERYBODY, confirm=answer(True), hub=site.client())
+    assert (yes.counts, len(repo.pulls)) == ({"opened": 1}, 1)
+    again = hub_tools.annotate(site.plan, site.results, EVERYBODY, confirm=answer(True), hub=site.client())
+    assert (again.counts, len(repo.pulls)) == ({}, 1)
+    assert seen == [["org/a"], ["org/a"], []]

@@ -21,13 +21,17 @@ from hub_tools.score.pushing import Proposal, carry_out, propose
 from synbench.errors import ArgumentError, CardError, HubError
 from synbench.report import Report
 
-from .journal import Entry, Journal
+from .consent import Consent
+from .journal import Entry, Journal, writing
 from .plans import Plan, PlannedModel
 from .scored import find
-from .standing import Selection, Terms, key_of
+from .standing import Selection, Terms, key_of, select, standings
 
 SETTLE = 120.0
 """Seconds after which a write that was cut off has been done, or will not be."""
+
+JOURNAL = "apply.jsonl"
+"""Name of the journal, in the folder of the results."""
 
 _ATTEMPTS = 3
 _PATIENCE = 5
@@ -59,6 +63,47 @@ class NotingPace(Pace):
         super().before(kind)
         if kind == "write" and self.note is not None:
             self.note()
+
+
+def annotate(
+    plan: Plan,
+    results: Path,
+    consent: Consent,
+    *,
+    confirm: Callable[[Selection], bool],
+    hub: Hub | None = None,
+    terms: Terms | None = None,
+    limit: int | None = None,
+    retry: bool = False,
+    progress: bool | None = None,
+) -> Published:
+    """Put the scores of a plan on their models' cards: the third step, after planning and scoring.
+
+    Args:
+        plan: the models.
+        results: folder of their results; the journal is kept there.
+        consent: who may be written to; see ``read_consent``.
+        confirm: asked with what there is to do, once; nothing is written unless it says yes.
+        hub: the client, with a ``NotingPace``; by default the login of the machine, 60 writes an hour.
+        terms: what is published.
+        limit: end after so many pull requests.
+        retry: ask again of those that could not take it before.
+        progress: show a bar on stderr; by default if it is a terminal.
+
+    Raises:
+        ArgumentError: there are no results, or another process writes the journal.
+        OutputError: the journal cannot be written.
+        HubError: see ``publish``.
+    """
+    if not results.is_dir():
+        raise ArgumentError(f"expected a folder with results, got {str(results)!r}. Score the plan first.")
+    terms = terms or Terms()
+    with writing(results / JOURNAL) as journal:
+        selection = select(plan, results, consent, standings(journal.entries), terms, retry=retry)
+        if not confirm(selection) or not selection.todo:
+            return Published()
+        client = hub or Hub(pace=NotingPace())
+        return publish(selection, plan, results, client, journal, terms, limit=limit, progress=progress)
 
 
 def preview(

@@ -226,36 +226,48 @@ def apply(
     consent = read_consent(allow, deny)
     read = read_plan(plan_file)
     terms = standing.Terms(cast("Place | None", only), benchmark or BENCHMARK, source_url)
-    path = results / "apply.jsonl"
-    if not results.is_dir():
-        raise ArgumentError(f"expected a folder with results, got {str(results)!r}. Score the plan first.")
     hub = _hub(per_hour)
     if dry_run:
         # Nothing is written, so nothing is locked.
-        past = standing.standings(journal.read(path))
+        past = standing.standings(journal.read(results / annotating.JOURNAL))
         selection = standing.select(read, results, consent, past, terms, retry=retry)
         _preview(selection, read, results, hub, terms, summary=summary)
         return
-    with _interruptible(), journal.writing(path) as opened:
-        past = standing.standings(opened.entries)
-        selection = standing.select(read, results, consent, past, terms, retry=retry)
+
+    said = False
+
+    def confirm(selection: "Selection") -> bool:
+        nonlocal said
         if selection.left:
             typer.echo(f"left: {_counted(selection.counts())}", err=True)
         if not selection.todo:
             typer.echo("nothing to do")
-            return
+            return False
         count = min(len(selection.todo), limit or len(selection.todo))
         typer.echo(
             f"This would open or amend at most {count} pull requests as {hub.user}, in "
             f"{duration(count / per_hour * 3600)} at {per_hour:g} an hour. --dry-run shows what they change.",
             err=True,
         )
-        if not (yes or agreed()):
+        said = yes or agreed()
+        if not said:
             typer.echo("nothing was written")
-            return
-        done = annotating.publish(
-            selection, read, results, hub, opened, terms, limit=limit, progress=False if quiet else None
+        return said
+
+    with _interruptible():
+        done = annotating.annotate(
+            read,
+            results,
+            consent,
+            confirm=confirm,
+            hub=hub,
+            terms=terms,
+            limit=limit,
+            retry=retry,
+            progress=False if quiet else None,
         )
+    if not said:
+        return
     typer.echo(_counted(done.counts))
     for repo_id, url in sorted(done.urls.items()):
         typer.echo(f"{repo_id}: {url}")
@@ -268,13 +280,13 @@ def apply(
 @app.command()
 def status(plan_file: _PlanFile, results: _Results = Path("results")) -> None:
     """Tell how far a plan is, from the results and journals alone."""
-    from hub_tools.annotation import journal, runs, scored, standing
+    from hub_tools.annotation import annotating, journal, runs, scored, standing
     from hub_tools.annotation.plan_settings import digest
     from hub_tools.annotation.plans import read_plan
 
     read = read_plan(plan_file)
     past = runs.pasts(entry for path in sorted(results.glob("runs*.jsonl")) for entry in journal.read(path))
-    published = standing.standings(journal.read(results / "apply.jsonl"))
+    published = standing.standings(journal.read(results / annotating.JOURNAL))
     key = digest(read.settings)
     scoring, publishing = Counter[str](), Counter[str]()
     for model in read.models:
