@@ -80,7 +80,7 @@ def command(
 def environment(variables: Mapping[str, str], *, token: bool = False) -> dict[str, str]:
     """Return the variables of a child: those of this process, without tokens, or with ``HF_TOKEN`` alone.
 
-    >>> sorted(environment({"HOME": "/home/me", "HF_TOKEN": "hf_secret"}))
+    >>> sorted(environment({"HOME": "mine", "HF_TOKEN": "hf_secret"}))
     ['HF_HUB_DISABLE_IMPLICIT_TOKEN', 'HF_TOKEN_PATH', 'HOME', 'PYTHONSAFEPATH']
     """
     kept = {name: v for name, v in variables.items() if name not in _TOKENS and not _SECRET.search(v)}
