@@ -16,6 +16,7 @@ import pytest
 
 from hub_tools.client.failures import RequestError
 from hub_tools.client.hub import Hub as Client
+from hub_tools.client.hub import State
 from hub_tools.client.pacing import Pace, StopError
 from hub_tools.score.checks import RefusedError
 from hub_tools.score.pushing import carry_out, propose, push_score
@@ -906,3 +907,14 @@ def test_the_command_warns_of_a_description_that_is_late(site, repo, in_process)
     done = in_process("--yes")
     assert done.exit_code == 0
     assert "still tells of earlier scores" in done.stderr
+
+
+def test_a_fingerprint_is_of_all_that_decides_a_score_and_of_nothing_else():
+    files = {"model.safetensors": "1", "config.json": "2", "preprocessor_config.json": "3", "README.md": "4"}
+
+    def fingerprint(**changed):
+        return State("org/model", "a" * 40, {**files, **changed}, False, False, False).weights
+
+    for path in files:
+        assert (fingerprint(**{path: "new"}) == fingerprint()) == (path == "README.md"), path
+    assert State("org/model", "a" * 40, {"config.json": "2"}, False, False, False).weights == ""
