@@ -1,0 +1,1 @@
+"""What the app's pages are made of: who may score what here, the work itself, pictures, words, sharing."""
