@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -243,18 +243,72 @@ def conclude(
     batches = [part for part in parts if len(part)]
     check_one_width(batches)
     with enough_memory():
-        estimated, checked, warnings = _population(concatenate(batches), settings, study, progress)
+        steps = estimating(concatenate(batches), settings, study)
+        made = _driven(steps, lambda start, stop: study.more(start, stop, progress=progress) if study else None)
+    return of_estimate(made, settings, **told, seconds=time.perf_counter() - began)
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """An estimate of the population protocol, and what there is to say of it.
+
+    Attributes:
+        found: the estimate.
+        checked: the diagnostics of one linear response.
+        warnings: what the way to it has to say.
+    """
+
+    found: population.Population
+    checked: Diagnostics
+    warnings: list[str]
+
+
+def of_estimate(estimated: Estimated, settings: Settings, *, study: Study | None, **told: Any) -> Scored:
+    """Make the report of an estimate.
+
+    Args:
+        estimated: of ``estimating``.
+        settings: what is asked.
+        study: where the representations come from, if from a model.
+        told: ``processes`` and ``seconds``, as ``summary.of_population``.
+    """
     report = summary.of_population(
-        estimated, settings, checked=checked, warnings=warnings, **told, seconds=time.perf_counter() - began
+        estimated.found, settings, checked=estimated.checked, warnings=estimated.warnings, study=study, **told
     )
-    ordered = study is not None and len(estimated.contributions) == 1
-    return Scored(report, estimated if ordered else None)
+    ordered = study is not None and len(estimated.found.contributions) == 1
+    return Scored(report, estimated.found if ordered else None)
 
 
-def _population(
-    rows: Representations, settings: Settings, study: Study | None, progress: bool | None
-) -> tuple[population.Population, Diagnostics, list[str]]:
-    """Estimate, and draw more where the response is not linear or the standard error not small enough."""
+def _driven(
+    steps: Generator[tuple[int, int], Representations, Estimated],
+    more: Callable[[int, int], Representations | None],
+) -> Estimated:
+    rows = None
+    while True:
+        try:
+            wanted = steps.send(rows) if rows is not None else next(steps)
+        except StopIteration as end:
+            found: Estimated = end.value
+            return found
+        rows = more(*wanted)
+
+
+def estimating(
+    rows: Representations, settings: Settings, study: Study | None
+) -> Generator[tuple[int, int], Representations, Estimated]:
+    """Estimate, and ask for more where the response is not linear or the standard error not small enough.
+
+    Args:
+        rows: the first representations.
+        settings: what is asked.
+        study: where they come from; without one there are no more.
+
+    Yields:
+        (start, stop): the images start … stop−1 of the study are wanted; their representations are to be sent.
+
+    Returns:
+        The estimate.
+    """
     epsilons, bands, warnings = summary.asked_epsilons(settings), 1, list[str]()
     found = population.estimate(rows, settings.scales, epsilons)
     checked = found.diagnostics
@@ -275,7 +329,7 @@ def _population(
         else:
             break
         if study is not None and wanted > len(rows):
-            rows = concatenate([rows, study.more(len(rows), wanted, progress=progress)])
+            rows = concatenate([rows, (yield len(rows), wanted)])
         found = population.estimate(rows, settings.scales, epsilons, bands=bands)
         if bands == 1:
             checked = found.diagnostics
@@ -295,7 +349,7 @@ def _population(
             f"The standard error is {stderr:.2g} after {len(rows):,} images, above the {settings.target_stderr:g} "
             f"that was asked for. Raise max_images."
         )
-    return found, checked, warnings
+    return Estimated(found, checked, warnings)
 
 
 def _most(settings: Settings) -> int:
