@@ -33,20 +33,23 @@ class Partial:
     """A study on its way.
 
     Attributes:
-        twin: whether it is the untrained twin that is embedded now.
+        study: what is embedded now.
         images: embedded or found in the cache so far.
         total: that are to be; it grows where the response is not linear, or an error is asked for.
-        from_cache: those among ``images`` that were in the cache.
         scored: what they say, where that is new; the last one is that of ``score``.
         done: whether this is the last one.
     """
 
-    twin: bool
+    study: Study
     images: int
     total: int
-    from_cache: int
     scored: Scored | None = None
     done: bool = False
+
+    @property
+    def twin(self) -> bool:
+        """Whether it is the untrained twin that is embedded now."""
+        return not self.study.encoder.record.trained
 
     @property
     def report(self) -> Report | None:
@@ -83,21 +86,20 @@ def stream(
             f"before its end. Use score() for it."
         )
     study = prepare(model, settings, **how)
-    trained = yield from _streamed(study, twin=False, began=began, last=baseline is None)
+    trained = yield from _streamed(study, began=began, last=baseline is None)
     if baseline is None:
         return
-    untrained = yield from _streamed(
-        prepare(model, settings, untrained=True, **how), twin=True, began=time.perf_counter(), last=False
-    )
+    began = time.perf_counter()
+    study = prepare(model, settings, untrained=True, **how)
+    untrained = yield from _streamed(study, began=began, last=False)
     both = beside(trained, untrained)
-    found = study.from_cache
-    yield Partial(True, both.report.images, both.report.images, found, both, done=True)
+    yield Partial(study, both.report.images, both.report.images, both, done=True)
 
 
-def _streamed(study: Study, *, twin: bool, began: float, last: bool) -> Generator[Partial, None, Scored]:
+def _streamed(study: Study, *, began: float, last: bool) -> Generator[Partial, None, Scored]:
     """Embed and estimate one encoder; return what ``score`` gives."""
     wanted = study.settings.images or 0
-    walk = _Walk(study, twin, began)
+    walk = _Walk(study, began)
     rows = yield from walk.to(0, wanted)
     steps = estimating(rows, study.settings, study)
     more: Representations | None = None
@@ -110,15 +112,15 @@ def _streamed(study: Study, *, twin: bool, began: float, last: bool) -> Generato
         more = yield from walk.to(start, stop)
     scored = of_estimate(made, study.settings, study=study, processes=1, seconds=time.perf_counter() - began)
     images = scored.report.images
-    yield Partial(twin, images, images, study.from_cache, scored, done=last)
+    yield Partial(study, images, images, scored, done=last)
     return scored
 
 
 class _Walk:
     """Blocks of one study one after the other, with an estimate whenever the last one is paid for."""
 
-    def __init__(self, study: Study, twin: bool, began: float) -> None:
-        self._study, self._twin, self._began = study, twin, began
+    def __init__(self, study: Study, began: float) -> None:
+        self._study, self._began = study, began
         self._rows: list[Representations] = []
         self._block = study.batch_size.piece
         # Nothing is known of a covariance from fewer draws than it has rows.
@@ -165,4 +167,4 @@ class _Walk:
         return scored
 
     def _told(self, images: int, total: int, scored: Scored | None = None) -> Partial:
-        return Partial(self._twin, images, total, self._study.from_cache, scored)
+        return Partial(self._study, images, total, scored)
