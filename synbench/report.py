@@ -5,6 +5,8 @@ it back and refuses what does not fit. ``report.schema.json`` beside this file i
 What is undefined is ``None``, and a warning says why.
 """
 
+import csv
+import io
 import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -206,6 +208,26 @@ class Report(Versioned):
             if len(value) != height or any(len(row) != length for row in value):
                 raise ValueError(f"{name} must have {height} rows of {length}")
         return self
+
+    def to_csv(self) -> str:
+        """Return the scores as rows under a header (RFC 4180), one an ε and a_t, with κ of the ε beside each.
+
+        Numbers are in full, and there is nothing for what is undefined.
+        """
+        stream = io.StringIO(newline="")
+        writer = csv.writer(stream)
+        ends = [[f"{name}_low", f"{name}_high"] for name in ("score", "kappa")]
+        writer.writerow(["model", "commit", "epsilon", "threshold", "score", "score_stderr", *ends[0], "kappa", *ends[1]])
+        model = self.settings.model
+        for row, epsilon in enumerate(self.epsilons):
+            kappa = None if self.kappa is None else self.kappa[row]
+            around = (None if self.kappa_interval is None else self.kappa_interval[row]) or ("", "")
+            for column, threshold in enumerate(self.thresholds):
+                interval = self.scores_interval[row][column] or ("", "")
+                own = [self.scores[row][column], self.scores_stderr[row][column], *interval]
+                named = [None, None] if model is None else [model.id, model.commit]
+                writer.writerow([*named, epsilon, threshold, *own, kappa, *around])
+        return stream.getvalue()
 
     @classmethod
     def read(cls, path: Path) -> "Report":

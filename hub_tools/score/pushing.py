@@ -52,6 +52,11 @@ class Proposal:
     known: tuple[int, ...] = ()
     text: str | None = None
 
+    @property
+    def told(self) -> tuple[str, list[str]]:
+        """What a person says yes to: the action and our lines, wherever they stand by now."""
+        return self.action, [line for line in self.change.diff.splitlines() if line[:1] in "+-"]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -218,7 +223,7 @@ def push_score(
         proposal = propose(hub, report, repo_id, **options)
         if proposal.action == "nothing":
             return outcome(proposal, done=True)
-        told = _told(proposal)
+        told = proposal.told
         if dry_run or told != agreed:
             said = confirm(proposal) if confirm else True
             if dry_run or not (yes or said):
@@ -267,11 +272,6 @@ def _whole(change: Change, main: State, head: State) -> Change:
     """Return a change of all that a pull request changes in our files, not of what is amended alone."""
     changed = {path for path in PATHS.values() if main.files.get(path) != head.files.get(path)}
     return replace(change, after=dict.fromkeys(changed, b"") | dict(change.after))
-
-
-def _told(proposal: Proposal) -> tuple[str, list[str]]:
-    """Return what a person said yes to: the action and our lines, wherever they stand by now."""
-    return proposal.action, [line for line in proposal.change.diff.splitlines() if line[:1] in "+-"]
 
 
 def _short(report: Report) -> str:

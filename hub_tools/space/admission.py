@@ -154,7 +154,11 @@ def _check_time(admitted: Admitted, hardware: Hardware) -> None:
     asked = admitted.asked
     share = hardware.seconds / admitted.seconds * (2 if asked.twin else 1)
     fewer = [n for n in IMAGES if n <= asked.images * share]
-    way = f"Take {fewer[-1]:,} images{' without the untrained twin' if asked.twin else ''}, or score" if fewer else "Score"
+    way = (
+        f"Take {fewer[-1]:,} images{' without the untrained twin' if asked.twin else ''}, or score"
+        if fewer
+        else "Score"
+    )
     raise NotHereError(
         f"{asked.model!r} would take about {admitted.seconds / 60:.0f} minutes on {hardware.told}, and "
         f"{hardware.seconds / 60:.0f} are allowed here. {way} it on your own machine: synbench score {asked.model}."

@@ -81,11 +81,11 @@ def work(asked: Asked) -> Iterator[Frame]:
         yield from _work(asked)
     except SynBenchError as error:
         yield Frame(error=str(error))
-    except Exception:
+    except Exception:  # noqa: BLE001 - whatever it is, it is logged, and a visitor sees no traceback
         yield Frame(error=unexpected())
 
 
-def seconds(asked: Asked, reckoned: float) -> int:
+def seconds(asked: Asked, reckoned: float) -> int:  # noqa: ARG001 - asked with what the work is called with
     """Return the seconds of a GPU to ask for, of a run that is reckoned to take some: with a margin, and 15 at least.
 
     >>> seconds(Asked("org/model"), 3.0), seconds(Asked("org/model"), 40.0), seconds(Asked("org/model"), 1000.0)

@@ -1,0 +1,121 @@
+"""The page Compare: two to eight encoders on the same images, with the differences that these can tell."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from synbench.comparison import of_reports
+from synbench.errors import SynBenchError
+from synbench.folders import DEMO
+
+from . import downloads, pictures, sessions, words
+from .admission import Asked, parse
+from .fields import PRIVATE, begin, check_several, end, images_box, model_box, suggesting
+from .hardware import here
+from .kept import Kept
+from .running import FailedRun, Visitor, follow
+from .work import Plan, unexpected
+
+MOST = 8
+"""Encoders at once."""
+
+_EVERY = 0.4
+_EXAMPLE = [DEMO, "WinKawaks/vit-tiny-patch16-224", "microsoft/resnet-18"]
+
+
+class ComparePage:
+    """The components of the page, and what they do.
+
+    Args:
+        suggest: models by what was typed of their name.
+    """
+
+    def __init__(self, suggest: Callable[[str], list[str]]) -> None:
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self.models = model_box("Models", "Two to eight; type a name, and press Enter", several=MOST)
+                self.images = images_box()
+                with gr.Row():
+                    self.go = gr.Button("Compare", variant="primary", min_width=100)
+                    self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
+                gr.Examples([[_EXAMPLE]], inputs=[self.models], label="Example")
+                self.status = gr.HTML(elem_id="compare-status")
+            with gr.Column(scale=3, min_width=320):
+                self.picture = gr.HTML(_EMPTY, elem_id="ranking", elem_classes="picture")
+        self.tables = gr.HTML(elem_id="differences")
+        with gr.Row(visible=False) as self.taken:
+            self.files = [gr.DownloadButton(kind, size="sm", min_width=80) for kind in downloads.FORMATS]
+        self._wire(suggest)
+
+    def run(self, models: list[str], images: float, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        """Score the models one after the other, each in its turn, and compare those that are done."""
+        visitor = sessions.visitor_of(request)
+        try:
+            ids = list(dict.fromkeys(parse(model) for model in models))
+            yield {self.taken: gr.Row(visible=False), self.status: words.note("Looking at the models on the Hub.")}
+            yield from self._each(ids, int(images), visitor)
+        except (SynBenchError, FailedRun) as error:
+            yield {self.status: words.problem(str(error))}
+        except Exception:  # noqa: BLE001 - logged under a number, and no traceback for a visitor
+            yield {self.status: words.problem(unexpected())}
+        finally:
+            sessions.forget(visitor.session)
+
+    def _each(self, ids: list[str], images: int, visitor: Visitor) -> Iterator[dict[Any, Any]]:
+        found: list[Kept] = []
+        for number, model in enumerate(ids, start=1):
+            exact: Plan | None = None
+            last, done = 0.0, None
+            asked = Asked(model, images, twin=False)
+            with closing(follow(asked, visitor, lambda: sessions.stopping(visitor.session))) as steps:  # type: ignore[type-var]
+                for news in steps:
+                    exact = news.frame.plan or exact if news.frame else exact
+                    done = news.kept
+                    if done is None and time.monotonic() - last >= _EVERY:
+                        last = time.monotonic()
+                        told = words.progress(news, here(), exact, None)
+                        yield {self.status: f"<p>Model {number} of {len(ids)}</p>{told}"}
+            if done is None:
+                yield {self.status: words.note("Cancelled. What was done is kept: another run goes on from there.")}
+                return
+            found.append(done)
+            if len(found) > 1:
+                yield self._result(found, whole=len(found) == len(ids))
+        yield {self.status: words.note(f"{len(ids)} encoders compared.")}
+
+    def _result(self, found: list[Kept], *, whole: bool) -> dict[Any, Any]:
+        comparison = of_reports([one.report for one in found], [one.contributions for one in found])
+        shown = {self.picture: pictures.ranking(comparison), self.tables: words.comparison(comparison)}
+        if not whole:
+            return shown
+        key = hashlib.sha256("".join(one.key for one in found).encode()).hexdigest()[:16]
+        files = downloads.comparison_files(comparison, key)
+        served = {button: gr.DownloadButton(value=str(file)) for button, file in zip(self.files, files, strict=True)}
+        return {**shown, **served, self.taken: gr.Row(visible=True)}
+
+    def _wire(self, suggest: Callable[[str], list[str]]) -> None:
+        suggesting(self.models, suggest)
+        asked, outputs = [self.models, self.images], [self.status, self.picture, self.tables, self.taken, *self.files]
+        begun = self.go.click(
+            begin,
+            asked,
+            [self.go, self.stop],
+            validator=check_several,
+            concurrency_limit=None,
+            trigger_mode="once",
+            **PRIVATE,
+        )
+        ran = begun.success(self.run, asked, outputs, concurrency_limit=None, trigger_mode="once", **PRIVATE)
+        for after in (ran.success, ran.failure):
+            after(end, None, [self.go, self.stop], queue=False, **PRIVATE)
+        self.stop.click(sessions.stop, None, None, queue=False, **PRIVATE)
+
+
+_EMPTY = """
+<p class="meaning">Encoders that take images of one size are scored on the very same images: what they err together then
+does not count against their difference. Encoders that share a letter are not told apart.</p>
+"""

@@ -1,0 +1,163 @@
+"""The page Score: type a model, see what will be done, watch the score sharpen, see why, take it with you."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import gradio as gr
+
+from synbench.errors import SynBenchError
+from synbench.folders import DEMO
+from synbench.report import Report
+
+from . import downloads, kept, pictures, sessions, sharing, words
+from .admission import Asked
+from .fields import PRIVATE, begin, check, end, images_box, model_box, suggesting
+from .hardware import here
+from .running import FailedRun, follow
+from .work import Plan, unexpected
+
+EXAMPLES = (DEMO, "facebook/dinov2-small", "WinKawaks/vit-tiny-patch16-224", "microsoft/resnet-18")
+
+_EVERY = 0.4
+"""Seconds between two updates of the page."""
+
+_LINK = "(key) => { if (key) history.replaceState(null, '', '?result=' + key) }"
+"""Puts a finished result into the address: it is there again after signing in, or for somebody else."""
+
+
+_EMPTY = """
+<p class="meaning">Two Gaussian classes are drawn as images, where the best trade-off between accuracy and robustness is
+known. The encoder embeds them, and the score is the share of that optimum which is left: 1 is all of it, 0 is
+nothing.</p>
+"""
+
+
+class ScorePage:
+    """The components of the page, and what they do.
+
+    Args:
+        suggest: models by what was typed of their name.
+    """
+
+    def __init__(self, suggest: Callable[[str], list[str]]) -> None:
+        self._suggest = suggest
+        with gr.Row():
+            with gr.Column(scale=2, min_width=300):
+                self.model = model_box("Model", "Its id on the Hub, or the address of its page", choices=EXAMPLES)
+                with gr.Accordion("Settings", open=False):
+                    self.images = images_box()
+                    self.seed = gr.Number(0, label="Seed", info="Of the images", precision=0, minimum=0)
+                    self.twin = gr.Checkbox(
+                        True, label="Untrained twin", info="The same architecture with random weights, for comparison"
+                    )
+                with gr.Row():
+                    self.go = gr.Button("Run", variant="primary", min_width=100)
+                    self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
+                gr.Examples([[name] for name in EXAMPLES], inputs=[self.model], label="Examples")
+                self.status = gr.HTML(elem_id="status")
+            with gr.Column(scale=3, min_width=320):
+                self.said = gr.HTML(_EMPTY, elem_id="said", elem_classes="picture")
+                self.curve = gr.HTML(elem_id="curve", elem_classes="picture")
+                self.heat = gr.HTML(elem_id="heat", elem_classes="picture")
+        with gr.Group(visible=False) as self.taken:
+            with gr.Row():
+                self.files = [gr.DownloadButton(kind, size="sm", min_width=80) for kind in downloads.FORMATS]
+            with gr.Accordion("Copy", open=False):
+                kinds: dict[str, Any] = {"Python": "python", "Command line": "shell", "Badge for a README": "markdown"}
+                self.copied = [gr.Code(label=name, language=kind, interactive=False) for name, kind in kinds.items()]
+            with gr.Accordion("The whole record", open=False):
+                self.record = gr.JSON(show_label=False)
+        # Of the page, for the address; the server looks at its own.
+        self.link = gr.Textbox(visible="hidden", elem_id="link")
+        self.key = gr.State("")
+        self._wire()
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What ``run`` and ``shown`` fill."""
+        pictured = [self.status, self.said, self.curve, self.heat]
+        return [*pictured, self.taken, *self.files, *self.copied, self.record, self.link, self.key]
+
+    def run(self, model: str, images: float, seed: float, twin: bool, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        """Score a model, and fill the page while it runs."""
+        visitor = sessions.visitor_of(request)
+        asked = Asked(model, int(images), int(seed or 0), bool(twin))
+        try:
+            empty = dict.fromkeys([self.said, self.curve, self.heat], "")
+            yield {
+                **empty,
+                self.taken: gr.Group(visible=False),
+                self.key: "",
+                self.status: words.note("Looking at the model on the Hub."),
+            }
+            yield from self._followed(asked, visitor.session, request)
+        except (SynBenchError, FailedRun) as error:
+            yield {self.status: words.problem(str(error))}
+        except Exception:  # noqa: BLE001 - logged under a number, and no traceback for a visitor
+            yield {self.status: words.problem(unexpected())}
+        finally:
+            sessions.forget(visitor.session)
+
+    def shown(self, key: str) -> dict[Any, Any]:
+        """Fill the page with a result that is kept, if it is."""
+        found = kept.find(key)
+        if found is None:
+            return {self.status: words.problem("This result is not kept here any more. Run the model again.")}
+        model = found.report.settings.model
+        said = words.note(f"The kept result of {model.id if model else 'a model'}.")
+        return {self.status: said, **self._result(found)}
+
+    def _followed(self, asked: Asked, session: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
+        exact: Plan | None = None
+        last, since = 0.0, None
+        with closing(follow(asked, sessions.visitor_of(request), lambda: sessions.stopping(session))) as steps:  # type: ignore[type-var]
+            for news in steps:
+                frame = news.frame
+                if frame is not None and frame.plan is not None:
+                    exact, since, last = frame.plan, time.monotonic(), 0.0
+                if news.kept is not None:
+                    yield {self.status: words.finished(news, here(), exact), **self._result(news.kept)}
+                    return
+                report = None if frame is None or frame.twin or frame.done else frame.report
+                if report is None and time.monotonic() - last < _EVERY:
+                    continue
+                last = time.monotonic()
+                left = None if since is None else words.left(frame, last - since, asked.twin)
+                partial = frame is not None and frame.images < frame.total
+                pictured = {} if report is None else self._pictured(report, partial=partial)
+                yield {self.status: words.progress(news, here(), exact, left), **pictured}
+        yield {self.status: words.note("Cancelled. What was done is kept: another run goes on from there.")}
+
+    def _result(self, found: kept.Kept) -> dict[Any, Any]:
+        files = downloads.report_files(found.report, found.key)
+        return {
+            **self._pictured(found.report, partial=False),
+            self.taken: gr.Group(visible=True),
+            **{button: gr.DownloadButton(value=str(file)) for button, file in zip(self.files, files, strict=True)},
+            **dict(zip(self.copied, sharing.snippets(found.report).values(), strict=True)),
+            self.record: found.report.to_dict(),
+            self.link: found.key,
+            self.key: found.key,
+        }
+
+    def _pictured(self, report: Report, *, partial: bool) -> dict[Any, Any]:
+        return {
+            self.said: words.headline(report, partial=partial) + pictures.ruler(report),
+            self.curve: pictures.trade_off(report),
+            self.heat: pictures.heat_map(report),
+        }
+
+    def _wire(self) -> None:
+        asked = [self.model, self.images, self.seed, self.twin]
+        suggesting(self.model, self._suggest)
+        # The check stands on the first event of the chain, which has to be in the queue: elsewhere it is left out.
+        begun = self.go.click(
+            begin, asked, [self.go, self.stop], validator=check, concurrency_limit=None, trigger_mode="once", **PRIVATE
+        )
+        ran = begun.success(self.run, asked, self.outputs, concurrency_limit=None, trigger_mode="once", **PRIVATE)
+        for after in (ran.success, ran.failure):
+            after(end, None, [self.go, self.stop], queue=False, **PRIVATE)
+        ran.success(None, [self.link], None, js=_LINK)
+        self.stop.click(sessions.stop, None, None, queue=False, **PRIVATE)
