@@ -214,7 +214,11 @@ def test_a_space_is_one_that_the_hub_takes(what, static, sdk, app):
     assert ("synbench.py" in files) == (what == "metric")
     if app:
         wanted = (ROOT / "requirements-app.txt").read_text()
-        assert wanted.startswith(f"gradio>={card['sdk_version'].rpartition('.')[0]},")
+        assert wanted.startswith(f"gradio[mcp,oauth]>={card['sdk_version'].rpartition('.')[0]},")
+        assert files["requirements.txt"].decode() == (ROOT / "requirements.txt").read_text() + wanted
+        assert b'dependencies = { file = ["requirements-package.txt"] }' in files["pyproject.toml"]
+        assert files["requirements-package.txt"].decode() == (ROOT / "requirements.txt").read_text()
+        assert (card["hf_oauth"], card["hf_oauth_scopes"]) == (True, ["write-discussions"])
         assert card["python_version"] == "3.12"
     assert {"synbench/__init__.py", "synbench/demo/model.safetensors", "pyproject.toml", "requirements.txt"} <= set(
         files
@@ -245,7 +249,9 @@ def test_what_lies_about_is_not_published(tmp_path, monkeypatch):
     clone, own = tmp_path / "clone", render("app", "user/app")
     write(own, clone)
     # The Space's own has the version written in; a clone is rendered from.
-    (clone / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
+    for name in ("pyproject.toml", "requirements.txt"):
+        (clone / name).write_bytes((ROOT / name).read_bytes())
+    (clone / "requirements-package.txt").unlink()
     (clone / "hub_tools" / "notes.txt").write_text("private")
     (clone / "synbench" / "weights.safetensors").write_bytes(b"0")
     (clone / "synbench" / ".env").write_text("SECRET=1")

@@ -31,6 +31,7 @@ _DATA = {
     "synbench/demo/preprocessor_config.json",
 }
 """What the package has beside modules; nothing else that lies in its folders is published."""
+_OWN_REQUIREMENTS = "requirements-package.txt"
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 _PYTHON = "3.12"
 """Of a Space that runs the app; by default it would be one that today's libraries do not run on."""
@@ -55,10 +56,13 @@ def render_space(repo_id: str, *, metric: bool, static: bool = False) -> dict[st
         module = repo_id.rpartition("/")[2]
         _check_module(module, files)
         files[f"{module}.py"] = _SCRIPT.format(repo_id=repo_id).encode()
+    # A Space installs what requirements.txt lists; whoever installs the package from it needs no page.
+    files[_OWN_REQUIREMENTS] = files["requirements.txt"]
     if static:
         files["index.html"] = _PAGE.format(repo_id=repo_id).encode()
     else:
         files["app.py"] = _read("app.py")
+        files["requirements.txt"] += files["requirements-app.txt"]
     files["README.md"] = _card(repo_id, metric=metric, static=static).encode()
     return files
 
@@ -97,7 +101,7 @@ def _package() -> dict[str, bytes]:
             "it, and install it there with pip install --editable ."
         )
     files = {name: _read(name) for name in _FILES}
-    files["pyproject.toml"] = _with_version(files["pyproject.toml"])
+    files["pyproject.toml"] = _fitted(files["pyproject.toml"])
     for path in sorted(ROOT.glob("requirements*.txt")):
         files[path.name] = path.read_bytes()
     for folder in _FOLDERS:
@@ -107,12 +111,16 @@ def _package() -> dict[str, bytes]:
     return files
 
 
-def _with_version(project: bytes) -> bytes:
-    """Write the version into ``pyproject.toml``: beside the metric's script, setuptools would look for it in there."""
+def _fitted(project: bytes) -> bytes:
+    """Fit ``pyproject.toml`` to a Space: where the package's own requirements are, and the version itself.
+
+    Beside the metric's script, setuptools would look for the version in there.
+    """
     text = project.decode()
     for old, new in (
         ('dynamic = ["version", ', f'version = "{synbench.__version__}"\ndynamic = ['),
         ('version = { attr = "synbench.__version__" }\n', ""),
+        ('dependencies = { file = ["requirements.txt"] }', f'dependencies = {{ file = ["{_OWN_REQUIREMENTS}"] }}'),
     ):
         if text.count(old) != 1:
             raise ArgumentError(f"expected {old.strip()!r} once in pyproject.toml of the clone.")
@@ -134,6 +142,8 @@ def _card(repo_id: str, *, metric: bool, static: bool) -> str:
     }
     if not static:
         told |= {"sdk_version": _gradio(), "python_version": _PYTHON, "app_file": "app.py"}
+        # Opening discussions and pull requests as the visitor, and no more.
+        told |= {"hf_oauth": True, "hf_oauth_expiration_minutes": 480, "hf_oauth_scopes": ["write-discussions"]}
     told |= {
         "pinned": False,
         "short_description": "Score vision encoders without any data",
@@ -146,7 +156,7 @@ def _card(repo_id: str, *, metric: bool, static: bool) -> str:
 
 def _gradio() -> str:
     """Return the release of Gradio that the app is made for."""
-    found = re.search(r"^gradio>=(\d+\.\d+)", _read("requirements-app.txt").decode(), re.MULTILINE)
+    found = re.search(r"^gradio(?:\[[\w,]+\])?>=(\d+\.\d+)", _read("requirements-app.txt").decode(), re.MULTILINE)
     if found is None:
         raise ArgumentError("expected a line gradio>=X.Y in requirements-app.txt.")
     return f"{found[1]}.0"

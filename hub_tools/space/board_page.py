@@ -43,7 +43,7 @@ class BoardPage:
     def __init__(self, get: Callable[[], Leaderboard], endpoint: str) -> None:
         self._get, self._endpoint = get, endpoint
         with gr.Row():
-            self.which = gr.Dropdown([], label="Score", min_width=200)
+            self.which = gr.Dropdown([], label="Score", min_width=260, scale=2)
             self.search = gr.Textbox(label="Search", placeholder="part of a name", min_width=160)
             self.family = gr.Dropdown([], label="Family", multiselect=True, min_width=160)
             self.size = gr.Dropdown(_SIZES, value="", label="Parameters", min_width=160)
@@ -57,7 +57,9 @@ class BoardPage:
         filters = [self.which, self.search, self.family, self.size]
         for field in filters:
             field.change(self._again, [*filters, self.order], [self.table, self.order], **PRIVATE)
-        self.table.click(self._pressed, [*filters, self.order], [self.table, self.order], **PRIVATE)
+        # By default a press would be lost while another is under way.
+        pressed = {"queue": False, "trigger_mode": "multiple", **PRIVATE}
+        self.table.click(self._pressed, [*filters, self.order], [self.table, self.order], **pressed)
 
     def load(self) -> dict[Any, Any]:
         """Fill the page, when it is opened."""

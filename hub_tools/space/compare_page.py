@@ -42,7 +42,7 @@ class ComparePage:
                 with gr.Row():
                     self.go = gr.Button("Compare", variant="primary", min_width=100)
                     self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
-                gr.Examples([[_EXAMPLE]], inputs=[self.models], label="Example")
+                gr.Examples([[_EXAMPLE]], [self.models], label="Example", example_labels=[", ".join(_EXAMPLE)])
                 self.status = gr.HTML(elem_id="compare-status")
             with gr.Column(scale=3, min_width=320):
                 self.picture = gr.HTML(_EMPTY, elem_id="ranking", elem_classes="picture")

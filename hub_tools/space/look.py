@@ -3,6 +3,9 @@
 from typing import Any
 
 import gradio as gr
+from authlib.integrations.base_client.errors import OAuthError
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
 
 # The machine's own fonts: nothing is fetched for them, and those that Gradio brings in half-bold lack most letters.
 _FONTS: list[Any] = ["system-ui", "sans-serif"]
@@ -47,10 +50,15 @@ CSS = """
   font-size: .95rem; margin: .5rem 0 }
 .scroll caption, .board caption { text-align: left; color: var(--body-text-color-subdued); padding: .3rem 0 }
 .scroll th, .scroll td, .board th, .board td { text-align: left; padding: .35rem .6rem; white-space: nowrap;
-  border-bottom: 1px solid var(--border-color-primary) }
+  border: 0; border-bottom: 1px solid var(--border-color-primary); font-weight: 400 }
+.scroll thead th, .board thead th { font-weight: 600 }
+.board th[aria-sort] button::after { content: " ▲"; font-size: .75em }
+.board th[aria-sort="descending"] button::after { content: " ▼" }
 .board th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0; padding: .1rem 0;
   cursor: pointer }
 .board th button:focus-visible { outline: 2px solid #2563eb; outline-offset: 2px }
+/* The colours of code that Gradio brings are too pale on white. */
+.plain .token { color: inherit !important; background: none !important }
 .pages { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem }
 .pages button { font: inherit; padding: .25rem .8rem; border: 1px solid var(--border-color-primary); cursor: pointer;
   border-radius: .4rem; background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color) }
@@ -63,6 +71,12 @@ CSS = """
 """
 
 HEAD = '<meta name="description" content="How good is a pretrained vision encoder? Told without any data.">'
+
+
+async def _not_signed_in(_: Request, error: OAuthError) -> RedirectResponse:
+    """Go back to the page after a no at the Hub: Gradio by itself would answer with an error 500."""
+    return RedirectResponse(f"/?sign_in={'refused' if error.error == 'access_denied' else 'failed'}")
+
 
 LAUNCH: dict[str, Any] = {
     "theme": THEME,
@@ -77,5 +91,6 @@ LAUNCH: dict[str, Any] = {
     "mcp_server": True,
     # Visitors in line take a thread for a moment each.
     "max_threads": 100,
+    "app_kwargs": {"exception_handlers": {OAuthError: _not_signed_in}},
 }
 """How the app is launched."""

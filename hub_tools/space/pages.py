@@ -9,7 +9,7 @@ import gradio as gr
 
 from hub_tools.board.leaderboard import Leaderboard
 
-from . import board, workers
+from . import board, words, workers
 from .about import ABOUT, PROGRAMS
 from .board_page import BoardPage
 from .compare_page import ComparePage
@@ -51,7 +51,7 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
             with gr.Tab("Leaderboard", id="leaderboard") as listed:
                 listing = BoardPage(get, public_hub().api.endpoint)
             with gr.Tab("For programs", id="programs"):
-                gr.Markdown(PROGRAMS)
+                gr.Markdown(PROGRAMS, elem_classes="plain")
             with gr.Tab("About", id="about"):
                 gr.Markdown(ABOUT)
         offer(get)
@@ -68,6 +68,8 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
                 found[page.model] = asked["model"][:200]
             if "result" in asked:
                 found |= page.shown(asked["result"])
+            if "sign_in" in asked:
+                found[page.status] = words.problem("You were not signed in. Nothing was written in your name.")
             return found
 
         app.load(from_address, None, [tabs, comparing.models, page.model, *page.outputs], **PRIVATE)

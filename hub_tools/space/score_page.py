@@ -55,7 +55,7 @@ class ScorePage:
                 with gr.Row():
                     self.go = gr.Button("Run", variant="primary", min_width=100)
                     self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
-                gr.Examples([[name] for name in EXAMPLES], inputs=[self.model], label="Examples")
+                gr.Examples([[n] for n in EXAMPLES], [self.model], label="Examples", example_labels=[*EXAMPLES])
                 self.status = gr.HTML(elem_id="status")
             with gr.Column(scale=3, min_width=320):
                 self.said = gr.HTML(_EMPTY, elem_id="said", elem_classes="picture")
