@@ -6,6 +6,7 @@ import json
 import math
 import time
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import typer
 from typer.testing import CliRunner
 
 from hub_tools.board import collecting, ranking
-from hub_tools.board.collecting import Entry, of_listing, of_report, settings_of
+from hub_tools.board.collecting import Entry, family_of, of_listing, of_report, settings_of
 from hub_tools.board.leaderboard import HEADLINES, Leaderboard, make_leaderboard
 from hub_tools.board.leaderboard_table import names, print_leaderboard, rows
 from hub_tools.board.ranking import rank
@@ -174,11 +175,14 @@ class TestReading:
         asked = []
 
         class Hub:
+            api = SimpleNamespace(endpoint="https://hub.test")
+
             def read(self, *what):
                 asked.append(what)
                 return eval_results_file(None, report)
 
         found = collecting._published(Hub(), item, BENCHMARK)
+        assert {e.record for e in found.entries} == {f"https://hub.test/org/model/blob/{HEAD}/{EVAL_RESULTS_PATH}"}
         assert asked == [("org/model", EVAL_RESULTS_PATH, HEAD)]
         assert found.unreadable == 0
         assert {e.task_id for e in found.entries} >= {"population_score", "population_kappa"}
@@ -241,6 +245,64 @@ class TestReading:
         entries, unreadable, _ = of_listing(item, BENCHMARK)
         assert unreadable == len(item["evalResults"])
         assert all(e.source == "model-index" for e in entries)
+
+    def test_each_number_has_the_address_of_what_it_is_read_from(self):
+        item = listing(make_report())
+        blob = f"https://hub.test/org/model/blob/{HEAD}"
+        assert {(e.source, e.record) for e in of_listing(item, BENCHMARK, "https://hub.test")[0]} == {
+            ("eval-results", f"{blob}/.eval_results/synbench.yaml"),
+            ("model-index", f"{blob}/README.md"),
+        }
+        item = listing(make_report(), places=("eval-results",), pull_request=7)
+        told = {e.record for e in of_listing(item, BENCHMARK, "https://hub.test")[0]}
+        assert told == {"https://hub.test/org/model/discussions/7"}
+
+    def test_an_address_is_quoted_and_left_out_where_it_is_not_known(self):
+        item = listing(make_report(), places=("eval-results",))
+        for one in item["evalResults"]:
+            one["filename"] = '.eval_results/a "b"?#.yaml'
+        (record,) = {e.record for e in of_listing(item, BENCHMARK, "https://hub.test")[0]}
+        assert record == f"https://hub.test/org/model/blob/{HEAD}/.eval_results/a%20%22b%22%3F%23.yaml"
+        for changed in ({**item, "sha": None}, {**item, "evalResults": [{"data": item["evalResults"][0]["data"]}]}):
+            assert {e.record for e in of_listing(changed, BENCHMARK, "https://hub.test")[0]} == {None}
+        assert {e.record for e in of_listing(item, BENCHMARK)[0]} == {None}
+
+    @pytest.mark.parametrize(
+        ("told", "family"),
+        [
+            ({"config": {"model_type": "vit", "architecture": "resnet50"}}, "vit"),
+            ({"config": {"architecture": "vit_base_patch16_224"}}, "vit"),
+            ({"config": {"architecture": "resnet50"}}, "resnet"),
+            ({"config": {"architecture": "swinv2_tiny_window8_256"}}, "swinv2"),
+            ({"config": {"architecture": "tf_efficientnet_b0"}}, "efficientnet"),
+            ({"config": {"model_type": "timm_wrapper", "architecture": "eva02_large_patch14_448"}}, "eva"),
+            ({"config": {"model_type": "timm_backbone"}}, "timm"),
+            ({"cardData": {"library_name": "timm"}}, "timm"),
+            ({"id": "timm/some", "config": None}, "timm"),
+            ({"cardData": {"library_name": "transformers"}}, None),
+            ({"config": {"model_type": ["vit"]}}, None),
+            ({"config": {"model_type": "<b>vit"}}, None),
+            ({"config": "vit", "cardData": []}, None),
+        ],
+    )
+    def test_the_family_is_what_the_hub_tells(self, told, family):
+        assert family_of({"id": "org/model", **told}) == family
+
+    @pytest.mark.parametrize(
+        ("told", "parameters"),
+        [
+            ({"parameters": {"F32": 80, "I64": 6}, "total": 86}, 86),
+            ({"parameters": {"F32": 0}}, None),
+            ({"parameters": {"F32": 10**400}}, None),
+            ({"parameters": {"F32": "many", "F16": True}}, None),
+            ({"parameters": []}, None),
+            ("86 M", None),
+        ],
+    )
+    def test_parameters_are_what_the_hub_counts(self, told, parameters):
+        item = listing(make_report(), safetensors=told)
+        hub = SimpleNamespace(api=SimpleNamespace(endpoint="https://hub.test"))
+        assert collecting._published(hub, item, BENCHMARK).parameters == parameters
 
 
 class TestBoards:
@@ -320,6 +382,33 @@ class TestBoards:
         assert "Reports of 1 model were left out: not among the models that were listed." in found.warnings
         assert make_leaderboard(None, own, benchmark=BENCHMARK).boards[0].rows[0].model == "org/elsewhere"
 
+    def test_reports_of_models_that_are_not_listed_can_stay(self):
+        own = [(e, 1) for e in of_report(make_report("org/elsewhere", score=0.4))]
+        found = make_leaderboard(published(entry("org/a", 0.5)), own, benchmark=BENCHMARK, unlisted=True)
+        assert [r.model for r in found.boards[0].rows] == ["org/a", "org/elsewhere"]
+        assert (found.models, found.warnings) == (2, [])
+
+    def test_a_report_is_of_the_size_and_family_that_the_listing_tells(self):
+        own = [(e, 1) for name in ("Org/A", "org/elsewhere") for e in of_report(make_report(name))]
+        there = collecting.Published("org/a", HEAD, parameters=86_000_000, family="vit")
+        found = board([there], own, unlisted=True)
+        assert {r.model: (r.parameters, r.family) for r in found.rows} == {
+            "org/a": (86_000_000, "vit"),
+            "org/elsewhere": (None, None),
+        }
+
+    def test_a_record_in_a_dataset_comes_after_ones_own_and_before_the_card(self):
+        of = {"local": 0.7, "dataset": 0.6, "eval-results": 0.5, "model-index": 0.4}
+        entries = [entry("org/a", value, source=source, record=f"https://{source}") for source, value in of.items()]
+        for first in range(len(of)):
+            (row,) = board(published(*entries[first:][::-1])).rows
+            assert (row.source, row.value, row.record) == (*list(of.items())[first], f"https://{list(of)[first]}")
+
+    def test_ones_own_report_links_to_the_same_one_in_a_dataset(self):
+        mine, there = entry("org/a", 0.5, source="local"), entry("org/a", 0.5, source="dataset", record="https://there")
+        (row,) = board(published(there, mine)).rows
+        assert (row.source, row.record, row.others) == ("local", "https://there", [])
+
     def test_an_error_told_in_one_place_fills_the_other(self):
         bare = entry("org/a", 0.5, None)
         full = entry("org/a", 0.5, 0.02, source="model-index", config="population-3x8x8-cls")
@@ -337,6 +426,13 @@ class TestBoards:
             ("org/a", "0.5", "0.01", "1"),
             ("org/b", "0.4", "", ""),
         ]
+        with pytest.raises(ArgumentError, match="a SynBench leaderboard of schema version 2, but schema_version"):
+            Leaderboard.from_dict({**found.to_dict(), "schema_version": 1})
+
+    def test_the_table_tells_size_family_and_record(self):
+        there = collecting.Published("org/a", HEAD, (entry("org/a", 0.5, record="https://x/y"),), 0, None, 86, "vit")
+        (row,) = csv.DictReader(io.StringIO(make_leaderboard([there], benchmark=BENCHMARK).to_csv()))
+        assert (row["parameters"], row["family"], row["record"]) == ("86", "vit", "https://x/y")
 
     @pytest.mark.parametrize(
         ("config", "task_id", "settings"),
@@ -421,7 +517,26 @@ class TestLocal:
         assert {e.task_id for e, _ in found} < set(TASK_IDS)
         assert told == [
             "2 files in the folders of results could not be read as a result of this version.",
-            "3 files with results were left out: of no model on the Hub, untrained, or without a score.",
+            "3 results in the folders of results were left out: of no model on the Hub, untrained, or without a score.",
+        ]
+
+    def test_reports_can_stand_a_line_each_and_a_broken_line_stops_nothing(self, tmp_path):
+        good = [json.dumps(make_report(f"org/{name}").to_dict()).encode() for name in "abc"]
+        broken = [b"{", b"\xff\xfe\xff", b"[" * 100_000, b'{"schema_version": 3}', b"7"]
+        left = json.dumps(make_report(model={"source": "local"}).to_dict()).encode()
+        lines = [good[0], b"", broken[0], good[1], b"  ", *broken[1:], left, good[2]]
+        (tmp_path / "deep").mkdir()
+        (tmp_path / "deep" / "all.jsonl").write_bytes(b"\r\n".join(lines))
+        (tmp_path / "one.json").write_text(make_report("org/d").to_json())
+        (tmp_path / "other.json5").write_text("{")
+        (tmp_path / "folder.jsonl").mkdir()
+        found, told = collecting.local([tmp_path])
+        assert list(dict.fromkeys(e.model for e, _ in found)) == ["org/a", "org/b", "org/c", "org/d"]
+        assert {e.record for e, _ in found} == {None}
+        assert told == [
+            "1 file in the folders of results could not be read as a result of this version.",
+            "5 lines in the folders of results could not be read as a result of this version.",
+            "1 result in the folders of results was left out: of no model on the Hub, untrained, or without a score.",
         ]
 
     def test_a_folder_that_is_not_there_is_refused(self, tmp_path):
@@ -528,6 +643,28 @@ class TestAgainstTheHub:
         assert [r.model for r in found.boards[0].rows] == ["org/good"]
         assert found.unreadable >= 7
 
+    def test_size_and_family_come_with_the_listing(self, site):
+        repo, _ = score_published(site, "org/a", 0.9)
+        weights = safetensors({"w": ("F32", [30, 20]), "b": ("F16", [7])})
+        repo.change({"config.json": b'{"model_type": "dinov2"}', "model.safetensors": weights})
+        score_published(site, "org/b", 0.6)
+        site.requests.clear()
+        found = Leaderboard.from_dict(json.loads(run("--author", "org", "--json").stdout))
+        assert len(site.requests) == 1
+        told = {r.model: (r.parameters, r.family) for r in found.boards[0].rows}
+        assert told == {"org/a": (607, "dinov2"), "org/b": (None, None)}
+
+    def test_each_row_links_to_a_page_that_is_there(self, site):
+        repo, _ = score_published(site, "org/a", 0.9)
+        score_published(site, "org/b", 0.6, merge=False)
+        site.create("org/c", {"README.md": CARD % b"0.5"})
+        found = Leaderboard.from_dict(json.loads(run("--search", "org/", "--json", "--task", "all").stdout))
+        records = {r.model: r.record for b in found.boards for r in b.rows}
+        assert records["org/a"] == f"{site.endpoint}/org/a/blob/{repo.refs['main']}/{EVAL_RESULTS_PATH}"
+        assert records["org/b"] == f"{site.endpoint}/org/b/discussions/1"
+        head = site.repositories["models", "org/c"].refs["main"]
+        assert records["org/c"] == f"{site.endpoint}/org/c/blob/{head}/README.md"
+
     def test_a_model_that_is_not_there_is_told_and_a_hub_that_is_not_ends_it(self, site, tmp_path):
         score_published(site, "org/a", 0.9)
         (tmp_path / "ids").write_text("org/gone\norg/a\n")
@@ -561,6 +698,130 @@ class TestAgainstTheHub:
         with pytest.raises(ArgumentError, match=told):
             run(*words)
         assert site.requests == []
+
+
+def safetensors(tensors):
+    """A file of zeros, from types and shapes."""
+    widths, header, stop = {"F32": 4, "F16": 2}, {}, 0
+    for name, (kind, shape) in tensors.items():
+        start, stop = stop, stop + widths[kind] * math.prod(shape)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, stop]}
+    head = json.dumps(header).encode()
+    return len(head).to_bytes(8, "little") + head + bytes(stop)
+
+
+def line(*args, **changes):
+    return json.dumps(make_report(*args, **changes).to_dict()).encode() + b"\n"
+
+
+class TestDataset:
+    def test_whole_records_are_read_and_each_number_tells_which(self, site, tmp_path):
+        files = {
+            "README.md": b"# Results\n",
+            "population/org a.json": make_report("org/a", score=0.9).to_json().encode(),
+            "more.jsonl": line("org/b", score=0.6) + b"{broken\n\n" + line("org/c", score=0.5),
+            "infos.json": b"{}",
+            "sheet.csv": b"a,b\n",
+        }
+        repo = site.create("org/results", files, kind="datasets")
+        found, told = collecting.from_dataset(site.client, "org/results", tmp_path)
+        blob = f"{site.endpoint}/datasets/org/results/blob/{repo.refs['main']}"
+        assert {(e.model, e.source, e.record, images) for e, images in found} == {
+            ("org/a", "dataset", f"{blob}/population/org%20a.json", 8192),
+            ("org/b", "dataset", f"{blob}/more.jsonl#L1", 8192),
+            ("org/c", "dataset", f"{blob}/more.jsonl#L4", 8192),
+        }
+        assert {(e.model, e.value) for e, _ in found if e.task_id == "population_score"} == {
+            ("org/a", 0.9),
+            ("org/b", 0.6),
+            ("org/c", 0.5),
+        }
+        assert told == [
+            "1 file in the dataset org/results could not be read as a result of this version.",
+            "1 line in the dataset org/results could not be read as a result of this version.",
+        ]
+        assert len(list(tmp_path.rglob("more.jsonl"))) == 1, "it is kept where it is asked to be"
+        assert not any(r.path.endswith((".csv", ".md")) for r in site.requests), "what is no result is not fetched"
+        site.requests.clear()
+        assert collecting.from_dataset(site.client, "org/results", tmp_path) == (found, told)
+        assert not any("/resolve/" in r.path for r in site.requests), "what is here is not fetched again"
+
+    def test_it_is_read_at_one_commit_though_it_moves(self, site, tmp_path):
+        repo = site.create("org/results", {"a.jsonl": line("org/a", score=0.9)}, kind="datasets")
+        sha = repo.refs["main"]
+        site.after["/api/datasets/org/results"] = lambda: repo.push({"a.jsonl": line("org/a", score=0.1)})
+        found, _ = collecting.from_dataset(site.client, "org/results", tmp_path)
+        assert repo.refs["main"] != sha
+        assert {(e.value, e.record) for e, _ in found if e.task_id == "population_score"} == {
+            (0.9, f"{site.endpoint}/datasets/org/results/blob/{sha}/a.jsonl#L1")
+        }
+        # What is new is read the next time.
+        found, _ = collecting.from_dataset(site.client, "org/results", tmp_path)
+        assert {e.value for e, _ in found if e.task_id == "population_score"} == {0.1}
+
+    def test_a_private_one_is_read_with_the_token(self, site, tmp_path):
+        site.create("bot/results", {"a.jsonl": line("org/a")}, kind="datasets", private=True)
+        found, _ = collecting.from_dataset(site.client, "bot/results", tmp_path)
+        assert {e.model for e, _ in found} == {"org/a"}
+        stranger = Hub(False, site.endpoint, Pace(attempts=1))
+        with pytest.raises(RequestError, match="cannot look at the dataset bot/results: there is no such repository"):
+            collecting.from_dataset(stranger, "bot/results", tmp_path)
+
+    def test_one_without_results_is_told(self, site, tmp_path):
+        site.create("org/empty", {"README.md": b"# Nothing\n"}, kind="datasets")
+        told = ["The dataset org/empty holds no results: no .json, and no .jsonl."]
+        assert collecting.from_dataset(site.client, "org/empty", tmp_path) == ([], told)
+
+    @pytest.mark.parametrize(
+        ("path", "what"),
+        [("/datasets/org/results$", "look at"), ("/results/tree/", "read"), ("/resolve/", "read")],
+    )
+    def test_a_hub_that_refuses_on_the_way_is_told_in_a_sentence(self, site, tmp_path, path, what):
+        site.create("org/results", {"a.jsonl": line("org/a")}, kind="datasets")
+        # One that the client does not repeat by itself.
+        site.faults.append(Fault(".*", path, status=403, times=100))
+        with pytest.raises(RequestError, match=rf"cannot {what} the dataset org/results: the Hub does not allow it"):
+            collecting.from_dataset(site.client, "org/results", tmp_path)
+
+    def test_one_that_is_not_there_or_cannot_be_is_told(self, site, tmp_path):
+        with pytest.raises(RequestError, match="cannot look at the dataset org/gone: there is no such repository"):
+            collecting.from_dataset(site.client, "org/gone", tmp_path)
+        site.requests.clear()
+        with pytest.raises(ArgumentError, match=r"expected the id of a dataset on the Hub.*got '\.\./x'"):
+            collecting.from_dataset(site.client, "../x", tmp_path)
+        assert site.requests == []
+
+    def test_the_command_joins_it_with_what_is_listed(self, site):
+        score_published(site, "org/a", 0.9)
+        lines = line("org/a", "b" * 40, score=0.8) + line("else/b", score=0.5)
+        site.create("org/results", {"all.jsonl": lines}, kind="datasets")
+        alone = Leaderboard.from_dict(json.loads(run("--dataset", "org/results", "--json").stdout))
+        assert [(r.model, r.value, r.source) for r in alone.boards[0].rows] == [
+            ("org/a", 0.8, "dataset"),
+            ("else/b", 0.5, "dataset"),
+        ]
+        both = Leaderboard.from_dict(json.loads(run("--dataset", "org/results", "--author", "org", "--json").stdout))
+        assert [(r.model, r.value, [o.value for o in r.others]) for r in both.boards[0].rows] == [
+            ("org/a", 0.8, [0.9, 0.9])
+        ]
+        assert "Reports of 1 model were left out: not among the models that were listed." in both.warnings
+        assert "dataset" in run("--dataset", "org/results").stdout
+
+    def test_several_datasets_and_folders_are_joined(self, site, tmp_path):
+        site.create("org/one", {"a.jsonl": line("org/a", score=0.9) + b"{\n"}, kind="datasets")
+        site.create("org/two", {"b.jsonl": line("org/b", score=0.8)}, kind="datasets")
+        (tmp_path / "c.jsonl").write_bytes(line("org/c", score=0.7) + b"{\n")
+        done = run("--dataset", "org/one", "--dataset", "org/two", "--results", str(tmp_path), "--json")
+        found = Leaderboard.from_dict(json.loads(done.stdout))
+        assert [(r.model, r.source) for r in found.boards[0].rows] == [
+            ("org/a", "dataset"),
+            ("org/b", "dataset"),
+            ("org/c", "local"),
+        ]
+        assert found.warnings == [
+            "1 line in the folders of results could not be read as a result of this version.",
+            "1 line in the dataset org/one could not be read as a result of this version.",
+        ]
 
 
 CARD = b"""---

@@ -150,7 +150,7 @@ def _take(told: Mapping[str, Any], query: Query, found: dict[str, PlannedModel],
     if (reason := unfit(told, query)) is not None:
         left_out[key] = reason
         return 0
-    found[key] = PlannedModel(told["id"], told["sha"], *_sizes(told), _count(told.get("downloads")))
+    found[key] = PlannedModel(told["id"], told["sha"], *sizes(told), _count(told.get("downloads")))
     return 1
 
 
@@ -187,13 +187,13 @@ def _reasons(told: Mapping[str, Any], query: Query) -> Iterator[tuple[str, bool]
     downloads = _count(told.get("downloads"))
     if query.min_downloads is not None:
         yield "too few downloads", (downloads or 0) < query.min_downloads
-    for most, size in ((query.max_parameters, _sizes(told)[0]), (query.max_bytes, _sizes(told)[1])):
+    for most, size in ((query.max_parameters, sizes(told)[0]), (query.max_bytes, sizes(told)[1])):
         if most is not None:
             yield "size not told", size is None
             yield "too large", size is not None and size > most
 
 
-def _sizes(told: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def sizes(told: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """Return parameters and bytes of the weights, as the Hub tells them by type of number."""
     safetensors = told.get("safetensors")
     by_type = safetensors.get("parameters") if isinstance(safetensors, dict) else None

@@ -2,7 +2,8 @@
 
 A board holds results that may be compared: one number (task) of one benchmark, at one revision of it, with one kind of
 settings. In a board a model has one row. Where its number stands in several places, the first of these is taken: a
-report of one's own, ``.eval_results``, the card, an open pull request; what the others say is told if it differs.
+report of one's own, one in a dataset of results, ``.eval_results``, the card, an open pull request; what the others say
+is told if it differs.
 """
 
 import csv
@@ -21,13 +22,13 @@ from synbench.report import Record, Versioned
 from .collecting import STANDARD, Entry, Published, Source
 from .ranking import rank
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 """Raised whenever a field changes its name, type or meaning."""
 
 HEADLINES = ("population_score", "paper_score")
 """The tasks that are shown where none is asked for."""
 
-_ORDER: tuple[Source, ...] = ("local", "eval-results", "model-index", "pull-request")
+_ORDER: tuple[Source, ...] = ("local", "dataset", "eval-results", "model-index", "pull-request")
 
 Interval = Annotated[list[float], Field(min_length=2, max_length=2)]
 
@@ -57,6 +58,9 @@ class BoardRow(Record):
     source: Source
     pull_request: int | None = Field(description="Number of the open pull request that it stands in.")
     verified: bool = Field(description="Whether the Hub vouches for it.")
+    parameters: int | None = Field(ge=1, description="Of the model's safetensors, where the Hub tells them.")
+    family: str | None = Field(description="Kind of model, such as vit; None where it is not told.")
+    record: str | None = Field(description="Address of what the number is read from, where that is on the Hub.")
     others: list[Other] = Field(description="What other places say, where it is of another commit or value.")
 
 
@@ -74,7 +78,7 @@ class Leaderboard(Versioned):
 
     called: ClassVar[str] = "leaderboard"
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     benchmark: str
     level: float = Field(gt=0, lt=1, description="Probability of separating any two equal models of a board.")
     models: int = Field(ge=0, description="That were looked at.")
@@ -100,7 +104,7 @@ class Leaderboard(Versioned):
 
 _CSV = (
     *("rank_low", "rank_high", "ties", "model", "value", "stderr", "interval_low", "interval_high"),
-    *("commit", "config", "source", "pull_request", "verified"),
+    *("commit", "config", "source", "pull_request", "verified", "parameters", "family", "record"),
 )
 
 
@@ -112,17 +116,19 @@ def make_leaderboard(
     tasks: Sequence[str] | None = HEADLINES,
     level: float = 0.05,
     warnings: Sequence[str] = (),
+    unlisted: bool = False,
 ) -> Leaderboard:
     """Join published scores with one's own, and rank them.
 
     Args:
-        published: what models have on the Hub; ``None`` if it was not asked. One's own reports of models that are
-            not among them are left out, and told.
-        own: numbers of one's own reports, each with the images that it was measured from.
+        published: what models have on the Hub; ``None`` if it was not asked. Reports of models that are not among
+            them are left out, and told.
+        own: numbers of one's own reports and of those in datasets, each with the images that it was measured from.
         benchmark: id of the benchmark dataset.
         tasks: which numbers; ``None`` for all.
         level: probability of separating any two models of a board that are equal.
         warnings: what was told on the way.
+        unlisted: leave those reports in.
 
     Raises:
         ArgumentError: level is outside (0, 1).
@@ -133,18 +139,20 @@ def make_leaderboard(
     told = list(warnings)
     # The Hub does not tell names apart by case.
     names = {model.lower(): model for model in heads}
+    everything = unlisted or published is None
     kept = [
         (replace(e, model=names.get(e.model.lower(), e.model)), images)
         for e, images in own
-        if published is None or e.model.lower() in names
+        if everything or e.model.lower() in names
     ]
-    if missing := len({e.model for e, _ in own if published is not None and e.model.lower() not in names}):
+    if missing := 0 if everything else len({e.model for e, _ in own if e.model.lower() not in names}):
         told.append(f"Reports of {_models(missing)} were left out: not among the models that were listed.")
     entries += _by_worth(kept, heads, {(e.model, e.commit) for e in entries})
     boards: dict[tuple[str, str, str], list[Entry]] = {}
     for entry in sorted(entries, key=lambda e: _ORDER.index(e.source)):
         boards.setdefault((entry.task_id, entry.settings, entry.revision or ""), []).append(entry)
-    made = [_board(boards[key], level) for key in sorted(boards, key=_place) if tasks is None or key[0] in tasks]
+    about = {p.model: p for p in found}
+    made = [_board(boards[key], level, about) for key in sorted(boards, key=_place) if tasks is None or key[0] in tasks]
     problems = [p for p in found if p.problem is not None]
     if problems:
         told.append(f"{_models(len(problems))} could not be read, such as {problems[0].model}: {problems[0].problem}")
@@ -160,7 +168,7 @@ def make_leaderboard(
     return Leaderboard(
         benchmark=benchmark,
         level=level,
-        models=len(found) if published is not None else len({e.model for e in entries}),
+        models=len({*heads, *(e.model for e in entries)}),
         unreadable=unreadable,
         boards=made,
         tasks={task: counts[task] for task in sorted(counts, key=_task_place)},
@@ -188,12 +196,13 @@ class _Row:
                 config=own.config or entry.config,
                 stderr=entry.stderr if own.stderr is None else own.stderr,
                 interval=own.interval or entry.interval,
+                record=own.record or entry.record,
             )
             return _Row(filled, self.others)
         return _Row(own, (*self.others, entry))
 
 
-def _board(entries: Sequence[Entry], level: float) -> Board:
+def _board(entries: Sequence[Entry], level: float, about: Mapping[str, Published]) -> Board:
     models: dict[str, list[_Row]] = {}
     for entry in entries:
         rows = models.setdefault(entry.model, [])
@@ -216,10 +225,10 @@ def _board(entries: Sequence[Entry], level: float) -> Board:
         revision=first.revision,
         rows=[
             *(
-                _row(r, int(low), int(high), ties(int(a), int(b)))
+                _row(r, about.get(r.entry.model), int(low), int(high), ties(int(a), int(b)))
                 for r, (low, high, a, b) in zip(ranked, ranks, strict=True)
             ),
-            *(_row(r, None, None, None) for r in rest),
+            *(_row(r, about.get(r.entry.model), None, None, None) for r in rest),
         ],
     )
 
@@ -235,7 +244,7 @@ def ties(first: int, last: int) -> str:
     return " ".join(letters(k) for k in range(first, last + 1))
 
 
-def _row(row: _Row, low: int | None, high: int | None, groups: str | None) -> BoardRow:
+def _row(row: _Row, about: Published | None, low: int | None, high: int | None, groups: str | None) -> BoardRow:
     e = row.entry
     return BoardRow(
         rank_low=low,
@@ -250,6 +259,9 @@ def _row(row: _Row, low: int | None, high: int | None, groups: str | None) -> Bo
         source=e.source,
         pull_request=e.pull_request,
         verified=e.verified,
+        parameters=about.parameters if about else None,
+        family=about.family if about else None,
+        record=e.record,
         others=[Other(source=o.source, commit=o.commit, value=o.value) for o in row.others],
     )
 

@@ -12,12 +12,14 @@ from rich.table import Table
 from .collecting import STANDARD
 from .leaderboard import Board, BoardRow, Leaderboard
 
-_SOURCES = {
+SOURCES = {
     "local": "local",
+    "dataset": "dataset",
     "eval-results": ".eval_results",
     "model-index": "card",
     "pull-request": "pull request",
 }
+"""Where a number stands, in words."""
 
 
 def print_leaderboard(found: Leaderboard) -> None:
@@ -46,24 +48,40 @@ def print_leaderboard(found: Leaderboard) -> None:
 def rows(board: Board) -> list[tuple[str, ...]]:
     """Return the table of a board as text.
 
-    Columns: rank or rank range, tie groups, model, value, its interval, the commit, where it stands. All values have
-    the decimals that give the narrowest interval two digits, at least 3 and at most 4: more are not published.
+    Columns: rank or rank range, tie groups, model, value, its interval, the commit, where it stands.
     """
-    halves = [(row.interval[1] - row.interval[0]) / 2 for row in board.rows if row.interval]
-    narrowest = min((half for half in halves if half > 0), default=1.0)
-    decimals = min(max(1 - math.floor(math.log10(narrowest)), 3), 4)
+    places = decimals(board.rows)
     return [
         (
-            _rank(row),
+            ranks(row),
             row.ties or "–",
             name,
-            f"{row.value:.{decimals}f}",
-            f"[{row.interval[0]:.{decimals}f}, {row.interval[1]:.{decimals}f}]" if row.interval else "–",
+            f"{row.value:.{places}f}",
+            interval(row, places),
             row.commit[:7] if row.commit else "–",
             _source(row),
         )
         for row, name in zip(board.rows, names(board.rows), strict=True)
     ]
+
+
+def decimals(found: Sequence[BoardRow]) -> int:
+    """Return the decimals that give the narrowest interval two digits, at least 3 and at most 4: more are not told."""
+    halves = ((row.interval[1] - row.interval[0]) / 2 for row in found if row.interval)
+    narrowest = min((half for half in halves if half > 0), default=1.0)
+    return min(max(1 - math.floor(math.log10(narrowest)), 3), 4)
+
+
+def interval(row: BoardRow, places: int) -> str:
+    """Return the interval of a row, or a dash."""
+    return f"[{row.interval[0]:.{places}f}, {row.interval[1]:.{places}f}]" if row.interval else "–"
+
+
+def ranks(row: BoardRow) -> str:
+    """Return the rank or the rank range of a row, or a dash."""
+    if row.rank_low is None:
+        return "–"
+    return f"{row.rank_low}" if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
 
 
 def names(found: Sequence[BoardRow]) -> list[str]:
@@ -89,15 +107,13 @@ def _table(board: Board, benchmark: str) -> Table:
     return table
 
 
-def _rank(row: BoardRow) -> str:
-    if row.rank_low is None:
-        return "–"
-    return f"{row.rank_low}" if row.rank_low == row.rank_high else f"{row.rank_low}–{row.rank_high}"
+def source(row: BoardRow) -> str:
+    """Return where the number of a row stands."""
+    return SOURCES[row.source] + ("" if row.pull_request is None else f" {row.pull_request}")
 
 
 def _source(row: BoardRow) -> str:
-    number = "" if row.pull_request is None else f" {row.pull_request}"
-    return _SOURCES[row.source] + number + (", verified" if row.verified else "") + (" *" if row.others else "")
+    return source(row) + (", verified" if row.verified else "") + (" *" if row.others else "")
 
 
 def _models(count: int) -> str:

@@ -14,6 +14,9 @@ def leaderboard(
     results: Annotated[
         list[Path] | None, typer.Option(help="Folder with reports of your own; can be repeated.")
     ] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(help="Id of a dataset on the Hub with reports; can be repeated.")
+    ] = None,
     models: Annotated[Path | None, typer.Option(help="File with the ids of the models, one a line.")] = None,
     author: Annotated[str | None, typer.Option(help="The models of this user or organization.")] = None,
     tag: Annotated[str | None, typer.Option("--filter", help="Models with this tag.")] = None,
@@ -34,10 +37,10 @@ def leaderboard(
     listing = any(value is not None for value in query.values())
     if models is not None and listing:
         raise ArgumentError("--models names the models; leave out --author, --filter and --search, or it.")
-    if models is None and not listing and not results:
+    if models is None and not listing and not results and not dataset:
         raise ArgumentError(
-            "expected models to show: --author, --filter, --search or --models for scores on the Hub, --results for "
-            "your own, or both."
+            "expected models to show: --author, --filter, --search or --models for scores on the Hub, --dataset for "
+            "the results in a dataset, --results for your own, or several of these."
         )
     if output is not None:
         check_writable(output)
@@ -49,13 +52,19 @@ def leaderboard(
     benchmark = benchmark or BENCHMARK
     own, warnings = collecting.local(results or [])
     published = None
-    if models is not None or listing:
+    if models is not None or listing or dataset:
         from hub_tools.annotation.selecting import read_ids
         from hub_tools.client.hub import Hub
 
         ids = None if models is None else read_ids(models)
         hub = Hub()
-        published = collecting.listed(hub, benchmark, **query) if ids is None else collecting.named(hub, benchmark, ids)
+        for repo_id in dataset or []:
+            more, told = collecting.from_dataset(hub, repo_id)
+            own, warnings = own + more, warnings + told
+        if ids is not None:
+            published = collecting.named(hub, benchmark, ids)
+        elif listing:
+            published = collecting.listed(hub, benchmark, **query)
     tasks = None if task and "all" in task else task or HEADLINES
     found = make_leaderboard(published, own, benchmark=benchmark, tasks=tasks, level=level, warnings=warnings)
     if as_json:
