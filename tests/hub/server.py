@@ -13,12 +13,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from . import buckets, discussing, reading, working, writing
+from . import buckets, discussing, reading, signing_in, working, writing
 from .buckets import Buckets
 from .faults import Fault, NotServedError
 from .repositories import Repository
+from .signing_in import READING, SigningIn
 
-_ROUTES = [*reading.ROUTES, *writing.ROUTES, *discussing.ROUTES, *working.ROUTES, *buckets.ROUTES]
+_ROUTES = [
+    *reading.ROUTES,
+    *writing.ROUTES,
+    *discussing.ROUTES,
+    *working.ROUTES,
+    *buckets.ROUTES,
+    *signing_in.ROUTES,
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,7 @@ class Call:
     body: bytes
     user: User | None
     headers: dict[str, str] = field(default_factory=dict)
+    token: str | None = None
 
     def __getitem__(self, name: str) -> str | None:
         return self.match[name]
@@ -84,19 +93,25 @@ class Call:
     def repository(self, *, content: bool = False) -> Repository:
         """Return the repository of the path, if this user may see it, or its content."""
         found = self.hub.repositories.get((self.match["kind"] or "models", self.match["id"]))
-        mine = found is not None and self.owns(found)
+        mine = found is not None and self.owns(found) and self.hub.oauth.allows(self.token, *READING)
         if found is None or (found.private and not mine):
             raise NotServedError(404 if self.user or found is None else 401, "RepoNotFound", "Repository not found")
         if found.disabled and content:
             raise NotServedError(403, "", "Access to this resource is disabled.")
-        if content and found.gated and not mine and not (self.user and self.user.name in found.granted):
+        if content and found.gated and not mine and not self._let_in(found):
             status = 403 if self.user or not self.hub.users else 401
             raise NotServedError(status, "GatedRepo", f"Access to model {found.id} is restricted.")
         return found
 
+    def _let_in(self, repository: Repository) -> bool:
+        named = self.user is not None and self.user.name in repository.granted
+        return named and self.hub.oauth.allows(self.token, "gated-repos", *READING)
+
 
 class Hub:
     """The server; as a context manager it runs, and ``endpoint`` is what ``HF_ENDPOINT`` must be set to.
+
+    ``visitor`` is who is logged in on its pages, in the browser; ``oauth`` is how that one signs in to applications.
 
     ``after`` maps the end of a path to a function that is called once, when a GET of it has been answered. As long as
     nobody has signed up, any token is taken for nobody's.
@@ -115,6 +130,8 @@ class Hub:
         self.hardware: list[dict[str, Any]] = list(working.HARDWARE)
         self.run_job: Callable[[dict[str, Any]], str] | None = None
         """Called with a new job, in a thread of its own; what it returns is the stage that the job ends in."""
+        self.visitor: str | None = None
+        self.oauth = SigningIn(self)
         self.connections: set[socket.socket] = set()
         self.lock = threading.RLock()
         self._server = _Server(("127.0.0.1", 0), type("_Bound", (_Handler,), {"hub": self}))
@@ -156,12 +173,15 @@ class Hub:
 
     def answer(self, method: str, path: str, query: str, body: bytes, token: str | None) -> tuple[dict[str, str], Any]:
         """Return headers and body for a request."""
-        if token is not None and self.users and token not in self.users:
+        # An application shows who it is in the same header.
+        known = token is None or token in self.users or (path == "/oauth/token" and token.startswith("Basic "))
+        if self.users and not known:
             raise NotServedError(401, "", "Invalid credentials in Authorization header")
+        self.oauth.check(token, method, path, query)
         for methods, pattern, route in _ROUTES:
             if method in methods and (match := pattern.fullmatch(path)):
                 asked = parse_qsl(query, keep_blank_values=True)
-                call = Call(self, match, method, asked, body, self.users.get(token or ""))
+                call = Call(self, match, method, asked, body, self.users.get(token or ""), token=token)
                 with self.lock:
                     made = route(call)
                 return call.headers, made
