@@ -20,7 +20,8 @@ from synbench.errors import ArgumentError, HubError
 Kind = Literal["permanent", "later", "moved", "unknown"]
 
 _LONGEST_TEXT = 300
-_TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9_]+")
+# Those of apps have dots and dashes.
+_TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9_]+(?:[.-]+[A-Za-z0-9_]+)*")
 _BEARER = re.compile(r"(?i)\bbearer\s+\S+")
 _RATE_LIMIT = re.compile(r";\s*r\s*=\s*(\d+)\s*;\s*t\s*=\s*(\d+)")
 _WITHOUT_EFFECT = re.compile(r"/api/validate-yaml$|/preupload/")

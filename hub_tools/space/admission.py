@@ -5,8 +5,10 @@ configuration, and that of its image processor.
 """
 
 import json
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hub_tools.at_scale.costs import DOWNLOAD, forward_flops
@@ -83,7 +85,7 @@ def parse(model: str) -> str:
     >>> parse(" https://huggingface.co/facebook/dinov2-small/tree/main ")
     'facebook/dinov2-small'
     """
-    text = model.strip()[:300]
+    text = str(model).strip()[:300]  # programs send anything
     address = _ADDRESS.fullmatch(text)
     text = address[1] if address else text
     if text == DEMO or _ID.fullmatch(text):
@@ -141,43 +143,44 @@ def admit(hub: "Hub", asked: Asked, hardware: Hardware) -> Admitted:
         )
     parameters = _parameters(info)
     whole = Asked(model, asked.images, asked.seed, asked.twin, commit)
-    seconds = _reckoned(parameters or fetched / _BYTES, side or _SIDE, fetched, whole, hardware)
-    admitted = Admitted(whole, parameters, fetched, _family(config, info), side, seconds)
-    _check_time(admitted, hardware)
-    return admitted
+
+    def reckoned(asked: Asked) -> float:
+        return _reckoned(parameters or fetched / _BYTES, side or _SIDE, fetched, asked, hardware)
+
+    _check_time(whole, hardware, reckoned)
+    return Admitted(whole, parameters, fetched, _family(config, info), side, reckoned(whole))
 
 
-def _check_time(admitted: Admitted, hardware: Hardware) -> None:
+def _check_time(asked: Asked, hardware: Hardware, reckoned: Callable[[Asked], float]) -> None:
     """Refuse what would keep everybody else waiting, and say what would not."""
-    if admitted.seconds <= hardware.seconds:
+    seconds, most = reckoned(asked), hardware.seconds
+    if seconds <= most:
         return
-    asked = admitted.asked
-    share = hardware.seconds / admitted.seconds * (2 if asked.twin else 1)
-    fewer = [n for n in IMAGES if n <= asked.images * share]
+    fewer = [n for n in IMAGES if n <= asked.images and reckoned(replace(asked, images=n, twin=False)) <= most]
     way = (
         f"Take {fewer[-1]:,} images{' without the untrained twin' if asked.twin else ''}, or score"
         if fewer
         else "Score"
     )
     raise NotHereError(
-        f"{asked.model!r} would take about {admitted.seconds / 60:.0f} minutes on {hardware.told}, and "
-        f"{hardware.seconds / 60:.0f} are allowed here. {way} it on your own machine: synbench score {asked.model}."
+        f"{asked.model!r} would take about {math.ceil(seconds / 60)} minutes on {hardware.told}, and "
+        f"{most / 60:.0f} are allowed here. {way} it on your own machine: synbench score {asked.model}."
     )
 
 
 def _look(hub: "Hub", model: str) -> Any:
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HTTPError
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, HTTPError
 
     try:
         return hub.api.model_info(model, files_metadata=True, timeout=10)
     except GatedRepoError:
         raise NotHereError(f"{model!r} is gated, and not for this app. Score it on your own machine.") from None
-    except (HfHubHTTPError, ValueError) as error:
+    except (HfHubHTTPError, HFValidationError) as error:
         status = getattr(getattr(error, "response", None), "status_code", 404)
         if status in (401, 403, 404):
             raise EncoderError(f"there is no public model {model!r} on the Hub. Check the spelling.") from None
-    except (HTTPError, OSError):
-        pass
+    except (HTTPError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # no answer, or that of something else in the Hub's place
     raise NotHereError("the Hub does not answer just now. Try again in a minute.")
 
 
@@ -188,7 +191,7 @@ def _json(hub: "Hub", model: str, name: str, commit: str, files: dict[str, int])
         found = json.loads(hub.read(model, name, commit) or b"{}")
     except RequestError:
         raise NotHereError("the Hub does not answer just now. Try again in a minute.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}  # loading says what is wrong with it
     return found if isinstance(found, dict) else {}
 

@@ -107,21 +107,22 @@ class BoardPage:
     def _shown(self, which: str, search: str, family: list[str], size: str, order: dict[str, Any]) -> str:
         try:
             found = board.board_of(self._get(), which or "")
-            if found is None:
-                return words.note("No model has a score of this kind yet.")
-            low, _, high = (size or "-").partition("-")
-            rows = board.filtered(
-                found,
-                search=search or "",
-                families=family or (),
-                smallest=float(low) if low else None,
-                largest=float(high) if high else None,
-            )
-            rows = board.in_order(rows, order["column"], order["descending"])
-            table = board.table(rows, **order, endpoint=self._endpoint)
-            return f'<div class="scroll">{table}</div>{_pages(order["page"], board.pages(rows))}'
         except SynBenchError as error:
             return words.problem(str(error))
+        if found is None:
+            return words.note("No model has a score of this kind yet.")
+        low, _, high = (size or "-").partition("-")
+        rows = board.filtered(
+            found,
+            search=search or "",
+            families=family or (),
+            smallest=float(low) if low else None,
+            largest=float(high) if high else None,
+        )
+        rows = board.in_order(rows, order["column"], order["descending"])
+        table = board.table(rows, **order, endpoint=self._endpoint)
+        turn = _pages(order["page"], board.pages(rows))
+        return f'<div class="scroll" tabindex="0" role="group" aria-label="Leaderboard">{table}</div>{turn}'
 
 
 def _pages(page: int, pages: int) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -10,11 +10,10 @@ import gradio as gr
 
 from synbench.comparison import of_reports
 from synbench.errors import SynBenchError
-from synbench.folders import DEMO
 
 from . import downloads, pictures, sessions, words
 from .admission import Asked, parse
-from .fields import PRIVATE, begin, check_several, end, images_box, model_box, suggesting
+from .fields import PRIVATE, begin, check_several, end, images_box
 from .hardware import here
 from .kept import Kept
 from .running import FailedRun, Visitor, follow
@@ -24,32 +23,36 @@ MOST = 8
 """Encoders at once."""
 
 _EVERY = 0.4
-_EXAMPLE = [DEMO, "WinKawaks/vit-tiny-patch16-224", "microsoft/resnet-18"]
 
 
 class ComparePage:
-    """The components of the page, and what they do.
+    """The components of the page, and what they do."""
 
-    Args:
-        suggest: models by what was typed of their name.
-    """
-
-    def __init__(self, suggest: Callable[[str], list[str]]) -> None:
+    def __init__(self) -> None:
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                self.models = model_box("Models", "Two to eight; type a name, and press Enter", several=MOST)
+                self.models = gr.Dropdown(
+                    list(here().examples),
+                    value=[],
+                    multiselect=True,
+                    max_choices=MOST,
+                    allow_custom_value=True,
+                    label="Models",
+                    info="Two to eight: type an id, and press Enter",
+                )
                 self.images = images_box()
                 with gr.Row():
                     self.go = gr.Button("Compare", variant="primary", min_width=100)
                     self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
-                gr.Examples([[_EXAMPLE]], [self.models], label="Example", example_labels=[", ".join(_EXAMPLE)])
+                models = [*here().examples[:3]]
+                gr.Examples([[models]], [self.models], label="Example", example_labels=[", ".join(models)])
                 self.status = gr.HTML(elem_id="compare-status")
             with gr.Column(scale=3, min_width=320):
                 self.picture = gr.HTML(_EMPTY, elem_id="ranking", elem_classes="picture")
         self.tables = gr.HTML(elem_id="differences")
         with gr.Row(visible=False) as self.taken:
-            self.files = [gr.DownloadButton(kind, size="sm", min_width=80) for kind in downloads.FORMATS]
-        self._wire(suggest)
+            self.files = [gr.DownloadButton(f"↓ {kind}", size="sm", min_width=80) for kind in downloads.FORMATS]
+        self._wire()
 
     def run(self, models: list[str], images: float, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Score the models one after the other, each in its turn, and compare those that are done."""
@@ -97,8 +100,7 @@ class ComparePage:
         served = {button: gr.DownloadButton(value=str(file)) for button, file in zip(self.files, files, strict=True)}
         return {**shown, **served, self.taken: gr.Row(visible=True)}
 
-    def _wire(self, suggest: Callable[[str], list[str]]) -> None:
-        suggesting(self.models, suggest)
+    def _wire(self) -> None:
         asked, outputs = [self.models, self.images], [self.status, self.picture, self.tables, self.taken, *self.files]
         begun = self.go.click(
             begin,

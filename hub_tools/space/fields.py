@@ -1,6 +1,7 @@
 """What the pages' forms share: the box for models with its suggestions, the check of what was typed, two buttons."""
 
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -9,40 +10,58 @@ from synbench.errors import SynBenchError
 
 from . import sessions
 from .admission import IMAGES, parse
+from .hardware import here
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Of handlers that are the page's own."""
 
 _FEWEST = 3
+# A button that is pressed tells which model it is.
+_PRESSED = """
+element.addEventListener('click', (event) => {
+  const pressed = event.target.closest('button[data-model]');
+  if (pressed) trigger('click', {model: pressed.dataset.model});
+});
+"""
 
 
-def model_box(label: str, info: str, *, several: int | None = None, choices: Sequence[str] = ()) -> gr.Dropdown:
-    """Return a box that takes any model, and suggests some."""
-    return gr.Dropdown(
-        list(choices),
-        value=[] if several else None,
-        multiselect=several is not None,
-        max_choices=several,
-        allow_custom_value=True,
-        label=label,
-        info=info,
+def model_box(label: str, info: str) -> gr.Textbox:
+    """Return a box for the name of a model."""
+    plain = gr.InputHTMLAttributes(
+        spellcheck=False, autocapitalize="off", autocorrect="off", autocomplete="off", enterkeyhint="go"
     )
+    return gr.Textbox(
+        label=label, info=info, max_lines=1, max_length=300, placeholder="owner/name", html_attributes=plain
+    )
+
+
+def suggesting(box: gr.Textbox, search: Callable[[str], list[str]]) -> None:
+    """Suggest models under a box, by what is typed; a press takes one over."""
+    found = gr.HTML(visible=False, elem_classes="found", js_on_load=_PRESSED)
+
+    def suggest(typed: str) -> gr.HTML:
+        text = typed.strip()
+        models = [model for model in search(text) if model != text] if len(text) >= _FEWEST else []
+        return gr.HTML(_buttons(models), visible=bool(models))
+
+    def take(pressed: gr.EventData) -> Any:
+        model = getattr(pressed, "model", None)
+        return (str(model), gr.HTML("", visible=False)) if model else (gr.skip(), gr.skip())
+
+    box.input(suggest, [box], [found], queue=False, trigger_mode="always_last", **PRIVATE)
+    found.click(take, None, [box, found], queue=False, **PRIVATE)
+
+
+def _buttons(models: Sequence[str]) -> str:
+    told = "".join(f'<button type="button" data-model="{escape(model)}">{escape(model)}</button>' for model in models)
+    return f'<div role="group" aria-label="Models of this name">{told}</div>' if told else ""
 
 
 def images_box() -> gr.Dropdown:
     """Return a box for how many images are drawn."""
-    return gr.Dropdown([(f"{n:,}", n) for n in IMAGES], value=8192, label="Images", info="More of them, less error")
-
-
-def suggesting(box: gr.Dropdown, search: Callable[[str], list[str]]) -> None:
-    """Let a box suggest models by what is typed."""
-
-    def suggest(typed: gr.KeyUpData) -> Any:
-        text = (typed.input_value or "").strip()
-        return gr.Dropdown(choices=search(text)) if len(text) >= _FEWEST else gr.skip()
-
-    # Not "always_last": that repeats an earlier key.
-    box.key_up(suggest, None, box, queue=False, trigger_mode="multiple", **PRIVATE)
+    return gr.Dropdown(
+        [(f"{n:,}", n) for n in IMAGES], value=here().images, label="Images", info="More of them, less error"
+    )
 
 
 def check(model: str | None, images: float, seed: float, twin: bool) -> list[Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from hub_tools.at_scale.costs import CORE_FLOPS, VCPUS_A_CORE
+from synbench.folders import DEMO
 
 Kind = Literal["cpu", "gpu", "zero"]
 
@@ -47,6 +48,17 @@ class Hardware:
         if self.kind == "cpu":
             return max(self.cores / VCPUS_A_CORE, 1) * CORE_FLOPS
         return _GPU_FLOPS
+
+    @property
+    def images(self) -> int:
+        """Images of a run where nothing else is asked for."""
+        return 4096 if self.kind == "cpu" else 8192
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """Models to begin with, such as this machine scores within some minutes."""
+        small = (DEMO, "facebook/deit-tiny-patch16-224", "microsoft/resnet-18")
+        return small if self.kind == "cpu" else (*small, "facebook/dinov2-small", "google/vit-base-patch16-224")
 
     @property
     def told(self) -> str:

@@ -1,7 +1,8 @@
 """The line of those who wait for a run: fair to visitors, not to requests.
 
 Whoever waits with several runs has them served one at a time, each after one of everybody else's. A visitor is a
-session at an address: addresses take turns, and among the sessions of one address they do too.
+session at an address: addresses take turns, and among the sessions of one address they do too. Whoever comes stands
+behind those who had no turn since before it came, so nobody waits for ever while new ones come.
 """
 
 import threading
@@ -24,12 +25,14 @@ class Ticket:
         address: of the visitor.
         session: of the visitor.
         number: in order of arrival.
+        came: turns that had been given before it came.
         running: whether its turn has come.
     """
 
     address: str
     session: str
     number: int
+    came: int
     running: bool = False
 
 
@@ -64,7 +67,7 @@ class Line:
         with self._changed:
             self._check(address, session)
             self._numbers += 1
-            ticket = Ticket(address, session, self._numbers)
+            ticket = Ticket(address, session, self._numbers, self._turns)
             self._tickets.append(ticket)
             self._next()
         try:
@@ -113,7 +116,7 @@ class Line:
         served, rest = dict(self._served), [t for t in self._tickets if not t.running]
         order, turn = list[Ticket](), self._turns
         while rest:
-            first = min(rest, key=lambda t: (served.get(t.address, 0), served.get(_visitor(t), 0), t.number))
+            first = min(rest, key=lambda t: (*_since(t, t.address, served), *_since(t, _visitor(t), served), t.number))
             rest.remove(first)
             order.append(first)
             turn += 1
@@ -131,6 +134,12 @@ class Line:
         if not self._tickets:
             self._served.clear()  # nobody waits who could come before or after
         self._changed.notify_all()
+
+
+def _since(ticket: Ticket, name: str, served: dict[str, int]) -> tuple[int, int]:
+    """Return since which turn a ticket waits for one of this name; among equals, those who had none come first."""
+    last = served.get(name, 0)
+    return max(last, ticket.came), last
 
 
 def _visitor(ticket: Ticket) -> str:

@@ -26,7 +26,9 @@ THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=_FONTS, 
 )
 
 CSS = """
-.gradio-container { max-width: 72rem !important; margin: auto }
+.gradio-container { max-width: 72rem !important; width: 100%; min-width: 0; margin: auto }
+button[role="tab"].selected { color: #1d4ed8 }
+.dark button[role="tab"].selected { color: #93c5fd }
 .plan { color: var(--body-text-color-subdued); font-size: .95rem; margin: 0 0 .4rem; overflow-wrap: anywhere }
 .bar { display: flex; flex-wrap: wrap; align-items: center; gap: .3rem .8rem; margin: .2rem 0 }
 .bar progress { flex: 1 1 14rem; height: .6rem; appearance: none; border: 0; border-radius: .3rem; overflow: hidden;
@@ -46,6 +48,7 @@ CSS = """
 .notes { font-size: .95rem; color: var(--body-text-color-subdued); padding-left: 1.2rem }
 .picture svg { width: 100%; height: auto; display: block; margin: 0 auto }
 .scroll { overflow-x: auto }
+.scroll table { border: 0 }
 .scroll table, .board table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   font-size: .95rem; margin: .5rem 0 }
 .scroll caption, .board caption { text-align: left; color: var(--body-text-color-subdued); padding: .3rem 0 }
@@ -60,8 +63,10 @@ CSS = """
 /* The colours of code that Gradio brings are too pale on white. */
 .plain .token { color: inherit !important; background: none !important }
 .pages { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem }
-.pages button { font: inherit; padding: .25rem .8rem; border: 1px solid var(--border-color-primary); cursor: pointer;
-  border-radius: .4rem; background: var(--button-secondary-background-fill); color: var(--button-secondary-text-color) }
+.found div { display: flex; flex-wrap: wrap; gap: .4rem }
+.pages button, .found button { font: inherit; padding: .25rem .8rem; border: 1px solid var(--border-color-primary);
+  cursor: pointer; border-radius: .4rem; background: var(--button-secondary-background-fill);
+  color: var(--button-secondary-text-color) }
 .pages button:disabled { opacity: .5; cursor: default }
 .board a, .links a { color: var(--link-text-color); text-decoration: underline }
 .diff pre { overflow-x: auto; font-size: .9rem; line-height: 1.45; padding: .6rem; margin: 0;

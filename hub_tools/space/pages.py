@@ -47,7 +47,7 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
                     # Where there is no Space there is nobody to sign in with.
                     Share(page.key, signing_in="SPACE_ID" in os.environ)
             with gr.Tab("Compare", id="compare"):
-                comparing = ComparePage(search)
+                comparing = ComparePage()
             with gr.Tab("Leaderboard", id="leaderboard") as listed:
                 listing = BoardPage(get, public_hub().api.endpoint)
             with gr.Tab("For programs", id="programs"):

@@ -46,11 +46,12 @@ def compare(request: gr.Request, models: list[str], images: int = 8192) -> dict[
         models: ids of public vision encoders on the Hub.
         images: drawn images: 1024, 2048, 4096, 8192 or 16384.
     """
-    if not 2 <= len(set(models)) <= MOST:
-        raise _told(f"expected two to {MOST} models to compare, got {len(set(models))}.")
+    different = list(dict.fromkeys(map(str, models))) if isinstance(models, list) else [models]
+    if not 2 <= len(different) <= MOST:
+        raise _told(f"expected two to {MOST} models to compare, got {len(different)}.")
     try:
         visitor = sessions.visitor_of(request)
-        found = [_done(Asked(model, images, twin=False), visitor) for model in dict.fromkeys(models)]
+        found = [_done(Asked(model, images, twin=False), visitor) for model in different]
         return of_reports([one.report for one in found], [one.contributions for one in found]).to_dict()
     except SynBenchError as error:
         raise _told(str(error)) from None

@@ -12,7 +12,7 @@ from functools import lru_cache
 from hub_tools.client.hub import Hub
 from hub_tools.client.pacing import Pace
 
-from . import kept, workers
+from . import kept, weights, workers
 from .admission import Admitted, Asked, admit
 from .hardware import here
 from .kept import Kept
@@ -95,6 +95,8 @@ def follow(asked: Asked, visitor: Visitor, stopped: Callable[[], bool] = lambda:
     if found is not None:
         yield replace(news, kept=found, before=True, seconds=time.monotonic() - began)
         return
+    if admitted.fetched:
+        weights.make_room()
     with line().place(visitor.address, visitor.session) as ticket:
         while not line().wait(ticket, 0.0):
             yield replace(news, position=line().position(ticket), length=line().length)

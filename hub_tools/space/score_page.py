@@ -8,7 +8,6 @@ from typing import Any
 import gradio as gr
 
 from synbench.errors import SynBenchError
-from synbench.folders import DEMO
 from synbench.report import Report
 
 from . import downloads, kept, pictures, sessions, sharing, words
@@ -17,8 +16,6 @@ from .fields import PRIVATE, begin, check, end, images_box, model_box, suggestin
 from .hardware import here
 from .running import FailedRun, follow
 from .work import Plan, unexpected
-
-EXAMPLES = (DEMO, "facebook/dinov2-small", "WinKawaks/vit-tiny-patch16-224", "microsoft/resnet-18")
 
 _EVERY = 0.4
 """Seconds between two updates of the page."""
@@ -42,10 +39,10 @@ class ScorePage:
     """
 
     def __init__(self, suggest: Callable[[str], list[str]]) -> None:
-        self._suggest = suggest
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
-                self.model = model_box("Model", "Its id on the Hub, or the address of its page", choices=EXAMPLES)
+                self.model = model_box("Model", "Its id on the Hub, or a part of it, or the address of its page")
+                suggesting(self.model, suggest)
                 with gr.Accordion("Settings", open=False):
                     self.images = images_box()
                     self.seed = gr.Number(0, label="Seed", info="Of the images", precision=0, minimum=0)
@@ -55,7 +52,8 @@ class ScorePage:
                 with gr.Row():
                     self.go = gr.Button("Run", variant="primary", min_width=100)
                     self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
-                gr.Examples([[n] for n in EXAMPLES], [self.model], label="Examples", example_labels=[*EXAMPLES])
+                models = here().examples
+                gr.Examples([[name] for name in models], [self.model], label="Examples", example_labels=[*models])
                 self.status = gr.HTML(elem_id="status")
             with gr.Column(scale=3, min_width=320):
                 self.said = gr.HTML(_EMPTY, elem_id="said", elem_classes="picture")
@@ -63,7 +61,7 @@ class ScorePage:
                 self.heat = gr.HTML(elem_id="heat", elem_classes="picture")
         with gr.Group(visible=False) as self.taken:
             with gr.Row():
-                self.files = [gr.DownloadButton(kind, size="sm", min_width=80) for kind in downloads.FORMATS]
+                self.files = [gr.DownloadButton(f"↓ {kind}", size="sm", min_width=80) for kind in downloads.FORMATS]
             with gr.Accordion("Copy", open=False):
                 kinds: dict[str, Any] = {"Python": "python", "Command line": "shell", "Badge for a README": "markdown"}
                 self.copied = [gr.Code(label=name, language=kind, interactive=False) for name, kind in kinds.items()]
@@ -105,9 +103,8 @@ class ScorePage:
         found = kept.find(key)
         if found is None:
             return {self.status: words.problem("This result is not kept here any more. Run the model again.")}
-        model = found.report.settings.model
-        said = words.note(f"The kept result of {model.id if model else 'a model'}.")
-        return {self.status: said, **self._result(found)}
+        name = found.report.settings.model.id if found.report.settings.model else ""
+        return {self.model: name, self.status: words.note(f"The kept result of {name}."), **self._result(found)}
 
     def _followed(self, asked: Asked, session: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         exact: Plan | None = None
@@ -151,10 +148,16 @@ class ScorePage:
 
     def _wire(self) -> None:
         asked = [self.model, self.images, self.seed, self.twin]
-        suggesting(self.model, self._suggest)
         # The check stands on the first event of the chain, which has to be in the queue: elsewhere it is left out.
-        begun = self.go.click(
-            begin, asked, [self.go, self.stop], validator=check, concurrency_limit=None, trigger_mode="once", **PRIVATE
+        begun = gr.on(
+            [self.go.click, self.model.submit],
+            begin,
+            asked,
+            [self.go, self.stop],
+            validator=check,
+            concurrency_limit=None,
+            trigger_mode="once",
+            **PRIVATE,
         )
         ran = begun.success(self.run, asked, self.outputs, concurrency_limit=None, trigger_mode="once", **PRIVATE)
         for after in (ran.success, ran.failure):

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from hub_tools.client.failures import RequestError
 from synbench.errors import SynBenchError
 
 from . import kept, sharing, words
@@ -60,7 +61,7 @@ class Share:
                 return {**cleared, self.said: words.problem("There is no result to share yet. Run a model first.")}
             told = sharing.preview(found.report, token.token)
         except SynBenchError as error:
-            return {**cleared, self.said: words.problem(str(error))}
+            return {**cleared, self.said: words.problem(_told(error))}
         except Exception:  # noqa: BLE001 - logged under a number, and no traceback for a visitor
             return {**cleared, self.said: words.problem(unexpected())}
         if not told.writes:
@@ -96,7 +97,7 @@ class Share:
                 }
             done = sharing.send(found.report, token.token, agreed[1])
         except SynBenchError as error:
-            return {**self._cleared(), self.said: words.problem(str(error))}
+            return {**self._cleared(), self.said: words.problem(_told(error))}
         except Exception:  # noqa: BLE001 - as above
             return {**self._cleared(), self.said: words.problem(unexpected())}
         link = f'<a href="{escape(done.url or "")}" target="_blank" rel="noopener">{escape(done.url or "")}</a>'
@@ -114,6 +115,12 @@ class Share:
             self.said: "",
             self.agreed: None,
         }
+
+
+def _told(error: SynBenchError) -> str:
+    if isinstance(error, RequestError) and error.failure.status == 401:
+        return "Your sign-in has ended, and nothing was written. Log out here, sign in again, and look once more."
+    return str(error)
 
 
 def _may(yes: bool) -> gr.Button:

@@ -72,12 +72,12 @@ def finished(news: News, hardware: Hardware, exact: Plan | None) -> str:
 
 def problem(text: str) -> str:
     """Return what went wrong; the text has the next step."""
-    return f'<p role="alert" class="problem">{escape(text[:1].upper() + text[1:], quote=False)}</p>'
+    return f'<p role="alert" class="problem">{_sentence(text)}</p>'
 
 
 def note(text: str) -> str:
     """Return a sentence about the state of things."""
-    return f'<p role="status">{escape(text, quote=False)}</p>'
+    return f'<p role="status">{_sentence(text)}</p>'
 
 
 def headline(report: Report, *, partial: bool = False) -> str:
@@ -162,6 +162,10 @@ def left(frame: Frame | None, seconds: float, twin: bool) -> float | None:
     done = frame.images + (frame.total if frame.twin else 0)
     whole = frame.total * (2 if twin else 1)
     return seconds * (whole - done) / done
+
+
+def _sentence(text: str) -> str:
+    return escape(text[:1].upper() + text[1:], quote=False)
 
 
 def _device(device: str) -> str:

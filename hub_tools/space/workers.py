@@ -38,15 +38,11 @@ def run(admitted: Admitted, hardware: Hardware | None = None) -> Iterator[Frame 
         hardware: this machine's, by default.
 
     Raises:
-        NotHereError: it takes too long, or too much memory.
+        NotHereError: it takes too long, or too much memory, or no GPU is lent for it.
     """
     hardware = hardware or here()
     if hardware.kind == "zero":
-        lent = _lent()
-        frames: Iterator[Frame | None] = lent(admitted.asked, admitted.seconds)
-        # Closed with this generator, and so in the other process.
-        with contextlib.closing(frames):  # type: ignore[type-var]
-            yield from frames
+        yield from _where_lent(admitted)
         return
     yield from _in_child(admitted.asked, hardware)
 
@@ -75,6 +71,20 @@ def _lent_work(asked: Asked, reckoned: float) -> Iterator[Frame]:  # noqa: ARG00
     yield from work(asked)
 
 
+def _where_lent(admitted: Admitted) -> Iterator[Frame]:
+    import gradio as gr
+
+    frames = _lent()(admitted.asked, admitted.seconds)
+    try:
+        # Closed with this generator, and so in the other process.
+        with contextlib.closing(frames):  # type: ignore[type-var]
+            yield from frames
+    except gr.Error as error:
+        # The visitor's quota, mostly.
+        said = str(error.message).strip().rstrip(".")
+        raise NotHereError(f"ZeroGPU says: {said}. Try again later, or score the model on your own machine.") from None
+
+
 def _in_child(asked: Asked, hardware: Hardware) -> Iterator[Frame | None]:
     receiver, sender = _context().Pipe(duplex=False)
     child = _context().Process(target=_main, args=(sender, asked), daemon=True)
@@ -83,15 +93,15 @@ def _in_child(asked: Asked, hardware: Hardware) -> Iterator[Frame | None]:
     until = time.monotonic() + 1.5 * hardware.seconds
     try:
         while True:
-            if receiver.poll(_TICK):
-                frame: Frame = receiver.recv()
-                yield frame
-                if frame.done or frame.error is not None:
-                    return
-                continue
             _check(child, hardware, until)
-            yield None
-    except EOFError:
+            if not receiver.poll(_TICK):
+                yield None
+                continue
+            frame: Frame = receiver.recv()
+            yield frame
+            if frame.done or frame.error is not None:
+                return
+    except (EOFError, OSError):  # it has ended, perhaps in the middle of a frame
         child.join(1)
         yield Frame(error=_ended(child.exitcode))
     finally:

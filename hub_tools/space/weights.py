@@ -1,0 +1,42 @@
+"""Room on the disk: the weights of models that were not used for longest go first."""
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MOST = 20e9
+"""Bytes of weights that are kept."""
+
+_IN_USE = 3600.0
+"""Seconds since it was last read in which a model may still be at work."""
+
+
+def make_room(most: float = MOST, folder: "Path | None" = None) -> list[str]:
+    """Remove models from the Hub's cache until what is left fits; those that were just read stay.
+
+    Args:
+        most: bytes that may be kept.
+        folder: of the cache; the Hub's client's by default.
+
+    Returns:
+        The ids of the models that are gone.
+    """
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        found = scan_cache_dir(folder)
+    except CacheNotFound:
+        return []
+    left, gone = float(found.size_on_disk), list[str]()
+    for repository in sorted(found.repos, key=lambda one: one.last_accessed):
+        if left <= most or time.time() - repository.last_accessed < _IN_USE:
+            break
+        with contextlib.suppress(OSError):
+            found.delete_revisions(*(revision.commit_hash for revision in repository.revisions)).execute()
+            left -= repository.size_on_disk
+            gone.append(str(repository.repo_id))
+    return gone
