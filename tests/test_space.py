@@ -43,6 +43,7 @@ def hub(tmp_path_factory):
     with Hub() as running:
         running.sign_up("org", "hf_orgorgorgorg")
         running.sign_up("alice", "hf_alicealicealice")
+        running.sign_up("bob", "hf_bobbobbobbob")
         for name, made in (
             ("org/tiny-vit", checkpoints.vit(folder / "vit")),
             ("org/tiny-resnet", checkpoints.resnet(folder / "resnet")),
@@ -437,3 +438,39 @@ def test_who_is_not_signed_in_writes_nothing(new_page, space, hub):  # noqa: F81
     page.get_by_role("button", name="Share").click()
     page.get_by_role("button", name="Show the difference").click()
     told(page, "You are not signed in. Sign in first", "#shared")
+
+
+def ask(client, app, button, session, *, data, query="", origin):
+    """Do what a page does when a button is pressed, as any program could; return when it is done."""
+    config = client.get(f"{app.url}/config").json()
+    (pressed,) = [c["id"] for c in config["components"] if c["props"].get("value") == button] if button else [None]
+    wanted = [pressed, "click"] if button else [None, "load"]
+    fits = [
+        d["id"]
+        for d in config["dependencies"]
+        if d["targets"] and [None if not button else d["targets"][0][0], d["targets"][0][1]] == wanted
+    ]
+    call = fits[0]
+    body = {"data": data, "fn_index": call, "session_hash": session}
+    joined = client.post(f"{app.url}/gradio_api/queue/join{query}", json=body, headers={"Origin": origin})
+    assert joined.status_code == 200, joined.text
+    with client.stream("GET", f"{app.url}/gradio_api/queue/data?session_hash={session}", timeout=60) as events:
+        return [line for line in events.iter_lines() if "process_completed" in line]
+
+
+def test_another_site_cannot_write_in_the_name_of_a_visitor_who_is_signed_in(signed_in, hub, space):
+    import httpx
+
+    page = signed_in("bob", "org/tiny-resnet")
+    told(page, "The kept result of org/tiny-resnet.")
+    query = page.url[page.url.index("?") :]
+    cookies = {cookie["name"]: cookie["value"] for cookie in page.context.cookies(space.url)}
+    repository = hub.repositories["models", "org/tiny-resnet"]
+    with httpx.Client(cookies=cookies, timeout=60) as client:
+        for origin, pulls in (("https://evil.example", 0), (space.url, 1)):
+            session = f"forged{pulls}"
+            ask(client, space, None, session, data=[], query=query, origin=origin)
+            ask(client, space, "Show the difference", session, data=[None], origin=origin)
+            done = ask(client, space, "Open the pull request", session, data=[None, None, True], origin=origin)
+            # The second one shows that only where it comes from stops the first.
+            assert len(repository.pulls) == pulls, done

@@ -1,5 +1,9 @@
 """What handlers know of the visitor: who it is, and whether the button Cancel was pressed."""
 
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
 import gradio as gr
 
 from .running import Visitor
@@ -14,6 +18,17 @@ def visitor_of(request: gr.Request | None) -> Visitor:
     client = getattr(request, "client", None)
     address = getattr(client, "host", None) or "unknown"
     return Visitor(str(address), str(getattr(request, "session_hash", None) or "unknown"))
+
+
+def from_own_page(request: gr.Request | None) -> bool:
+    """Tell whether a request comes from a page of this app.
+
+    A page of somebody else's, open in the browser of a visitor who is signed in here, could send one too, with the
+    visitor's cookie; but the browser tells where it comes from, and other programs have no such cookie.
+    """
+    headers: Any = getattr(request, "headers", None) or {}
+    origin = urlsplit(headers.get("origin") or "").netloc
+    return bool(origin) and origin in (headers.get("host"), os.environ.get("SPACE_HOST"))
 
 
 def start(request: gr.Request) -> None:

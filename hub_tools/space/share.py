@@ -8,7 +8,7 @@ import gradio as gr
 from hub_tools.client.failures import RequestError
 from synbench.errors import SynBenchError
 
-from . import kept, sharing, words
+from . import kept, sessions, sharing, words
 from .fields import PRIVATE
 from .work import unexpected
 
@@ -79,22 +79,18 @@ class Share:
         key: str,
         agreed: Any,
         yes: bool,
+        request: gr.Request,
         profile: gr.OAuthProfile | None,
         token: gr.OAuthToken | None,
     ) -> dict[Any, Any]:
         try:
             found = kept.find(key)
-            if (
-                profile is None
-                or token is None
-                or found is None
-                or agreed is None
-                or agreed[0] != key
-                or yes is not True
-            ):
-                return {
-                    self.said: words.problem("Nothing was written. Look at the difference first, and say yes to it.")
-                }
+            # What the page hides is asked again here: a request need not come from the page.
+            agreed_to_this = agreed is not None and agreed[0] == key and yes is True
+            if profile is None or token is None or found is None or not agreed_to_this:
+                return {self.said: words.problem("Nothing was written. Look at the difference first, then say yes.")}
+            if not sessions.from_own_page(request):
+                return {self.said: words.problem("Nothing was written: the request did not come from this page.")}
             done = sharing.send(found.report, token.token, agreed[1])
         except SynBenchError as error:
             return {**self._cleared(), self.said: words.problem(_told(error))}
