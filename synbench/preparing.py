@@ -6,7 +6,6 @@ runs no forward pass.
 
 from dataclasses import asdict, replace
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from .report import Model
 from .seeding import RENDERER_VERSION
 from .settings import Settings, check_flag, check_integer, with_sizes
 from .study import Study
+from .versions import version_of
 
 _LIBRARIES = ("synbench", "torch", "transformers", "timm")
 
@@ -210,10 +210,4 @@ def _device_name(device: str) -> str:
 
 
 def _versions() -> tuple[tuple[str, str], ...]:
-    found = []
-    for package in _LIBRARIES:
-        try:
-            found.append((package, metadata.version(package)))
-        except metadata.PackageNotFoundError:
-            found.append((package, ""))
-    return tuple(found)
+    return tuple((package, version_of(package) or "") for package in _LIBRARIES)

@@ -216,8 +216,8 @@ class Report(Versioned):
         """
         stream = io.StringIO(newline="")
         writer = csv.writer(stream)
-        ends = [[f"{name}_low", f"{name}_high"] for name in ("score", "kappa")]
-        writer.writerow(["model", "commit", "epsilon", "threshold", "score", "score_stderr", *ends[0], "kappa", *ends[1]])
+        scored = ("score", "score_stderr", "score_low", "score_high")
+        writer.writerow(["model", "commit", "epsilon", "threshold", *scored, "kappa", "kappa_low", "kappa_high"])
         model = self.settings.model
         for row, epsilon in enumerate(self.epsilons):
             kappa = None if self.kappa is None else self.kappa[row]

@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from .population import Population
 from .report import Report
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings
 from .uncertainty import QUANTILE, Scores, kappa_interval, paper_scores, population_scores
+from .versions import version_of
 
 if TYPE_CHECKING:
     from .study import Study
@@ -219,7 +219,7 @@ def _record_settings(settings: Settings, study: "Study | None", processes: int) 
         "as_published": settings.as_published,
         "eigenvalue_cutoff": cutoff,
         "processes": processes,
-        "versions": {"python": platform.python_version(), **{p: _version(p) for p in _PACKAGES}},
+        "versions": {"python": platform.python_version(), **{p: version_of(p) or "not installed" for p in _PACKAGES}},
         "target_stderr": settings.target_stderr,
         "max_images": settings.max_images,
         **dict.fromkeys((*of_study, "batch_size")),
@@ -243,13 +243,6 @@ def _record_settings(settings: Settings, study: "Study | None", processes: int) 
             "batch_size": study.batch_size.size,
         }
     return values
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def plain(values: Float[np.ndarray, "..."]) -> Any:

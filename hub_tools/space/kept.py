@@ -10,7 +10,6 @@ import json
 import os
 import re
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from synbench.cache import replace_file, root
 from synbench.errors import ArgumentError
 from synbench.report import SCHEMA_VERSION, Report
 from synbench.seeding import RENDERER_VERSION
+from synbench.versions import version_of
 
 from .admission import Asked
 
@@ -47,7 +47,7 @@ class Kept:
 
 def key_of(asked: Asked, kind: str) -> str:
     """Return the key of a run: of what was asked, the kind of machine, and the versions that bear on the number."""
-    versions = [metadata.version(name) for name in _LIBRARIES]
+    versions = [version_of(name) for name in _LIBRARIES]
     told = [asdict(asked), kind, SCHEMA_VERSION, RENDERER_VERSION, versions]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
