@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def make_room(most: float = MOST, folder: "Path | None" = None) -> list[str]:
         if left <= most or time.time() - repository.last_accessed < _IN_USE:
             break
         with contextlib.suppress(OSError):
-            found.delete_revisions(*(revision.commit_hash for revision in repository.revisions)).execute()
+            # Of this one alone: a copy of a repository has the same commits.
+            alone = replace(found, repos=frozenset({repository}))
+            alone.delete_revisions(*(revision.commit_hash for revision in repository.revisions)).execute()
             left -= repository.size_on_disk
             gone.append(str(repository.repo_id))
     return gone
