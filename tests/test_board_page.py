@@ -190,7 +190,7 @@ class TestTable:
             ["–", "–", "org/c", "0.600", "–", "–", "local"],
         ]
         assert (
-            tree.findtext("caption")
+            tree.findtext("caption/span")
             == "3 models by score, highest first. Models that share a letter are not told apart."
         )
 
@@ -225,7 +225,7 @@ class TestTable:
         ],
     )
     def test_the_caption_says_the_order_in_words_and_the_title(self, column, descending, told):
-        said = shown([row(ties=None)], column=column, descending=descending, title="κ <b>").findtext("caption")
+        said = shown([row(ties=None)], column=column, descending=descending, title="κ <b>").findtext("caption/span")
         assert said == f"κ <b>. 1 model {told}."
 
     def test_models_and_records_are_links_that_open_beside_the_app(self):
@@ -257,7 +257,7 @@ class TestTable:
         on = [[line[2] for line in cells(shown(rows, page=page, per_page=64))] for page in range(1, 80)]
         assert [name for page in on for name in page] == models(rows)
         assert {len(page) for page in on[:-1]} == {64}
-        assert shown(rows, page=79, per_page=64).findtext("caption").startswith("Models 4,993 to 5,000 of 5,000 by")
+        assert shown(rows, page=79, per_page=64).findtext("caption/span").startswith("Models 4,993 to 5,000 of 5,000 by")
 
     @pytest.mark.parametrize(("count", "expected"), [(0, 1), (1, 1), (50, 1), (51, 2), (100, 2), (101, 3)])
     def test_a_page_is_full_before_there_is_another(self, count, expected):
@@ -289,7 +289,7 @@ class TestWhatOthersWrite:
         assert not {name for _, name in attributes if name.startswith("on")}
         first = cells(tree)[0]
         assert (first[1], first[2], first[5]) == (BAD, f"{BAD} ({BAD})", BAD)
-        assert tree.findtext("caption").startswith(BAD)
+        assert tree.findtext("caption/span").startswith(BAD)
         # In the text of a link.
         linked = [a.text for a in shown([row("org/a", config=BAD), row("org/a", config="other")]).iter("a")]
         assert linked == [f"org/a ({BAD})", "org/a (other)"]

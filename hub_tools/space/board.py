@@ -144,7 +144,7 @@ def table(
     if any(row.ties for row in rows):
         caption += " Models that share a letter are not told apart."
     return (
-        f'<table class="board"><caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead>'
+        f'<table class="board"><caption><span>{escape(caption)}</span></caption><thead><tr>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
     )
 

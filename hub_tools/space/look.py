@@ -48,7 +48,9 @@ button[role="tab"].selected { color: #1d4ed8 }
 .notes { font-size: .95rem; color: var(--body-text-color-subdued); padding-left: 1.2rem }
 .picture svg { width: 100%; height: auto; display: block; margin: 0 auto }
 .scroll { overflow-x: auto }
-.scroll table { border: 0 }
+.scroll table, .scroll thead, .scroll tr { border: 0 !important }
+/* Where a table is wider than the screen, what it says of itself stays in sight. */
+.scroll caption span { position: sticky; left: 0; display: inline-block; max-width: calc(100vw - 5rem) }
 .scroll table, .board table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
   font-size: .95rem; margin: .5rem 0 }
 .scroll caption, .board caption { text-align: left; color: var(--body-text-color-subdued); padding: .3rem 0 }

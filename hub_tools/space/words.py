@@ -180,5 +180,5 @@ def _table(caption: str, heads: tuple[str, ...], body: str) -> str:
     cells = "".join(f'<th scope="col">{head}</th>' for head in heads)
     return (
         f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<caption><span>{escape(caption)}</span></caption><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
     )
