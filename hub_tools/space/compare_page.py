@@ -9,15 +9,14 @@ from typing import Any
 import gradio as gr
 
 from synbench.comparison import of_reports
-from synbench.errors import SynBenchError
 
 from . import downloads, pictures, sessions, words
 from .admission import Asked, parse
-from .fields import PRIVATE, begin, check_several, end, images_box
+from .fields import check_several, guarded, images_box, run_on
 from .hardware import here
 from .kept import Kept
-from .running import FailedRun, Visitor, follow
-from .work import Plan, unexpected
+from .running import Visitor, follow
+from .work import Plan
 
 MOST = 8
 """Encoders at once."""
@@ -29,6 +28,7 @@ class ComparePage:
     """The components of the page, and what they do."""
 
     def __init__(self) -> None:
+        self._stops = sessions.Stops()
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 self.models = gr.Dropdown(
@@ -57,24 +57,18 @@ class ComparePage:
     def run(self, models: list[str], images: float, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Score the models one after the other, each in its turn, and compare those that are done."""
         visitor = sessions.visitor_of(request)
-        try:
-            ids = list(dict.fromkeys(parse(model) for model in models))
-            yield {self.taken: gr.Row(visible=False), self.status: words.note("Looking at the models on the Hub.")}
-            yield from self._each(ids, int(images), visitor)
-        except (SynBenchError, FailedRun) as error:
-            yield {self.status: words.problem(str(error))}
-        except Exception:  # noqa: BLE001 - logged under a number, and no traceback for a visitor
-            yield {self.status: words.problem(unexpected())}
-        finally:
-            sessions.forget(visitor.session)
+        yield from guarded(self._each(models, int(images), visitor), self.status)
 
-    def _each(self, ids: list[str], images: int, visitor: Visitor) -> Iterator[dict[Any, Any]]:
+    def _each(self, models: list[str], images: int, visitor: Visitor) -> Iterator[dict[Any, Any]]:
+        ids = list(dict.fromkeys(parse(model) for model in models))
+        looking = words.note("Looking at the models on the Hub.")
+        yield {self.taken: gr.Row(visible=False), self.picture: "", self.tables: "", self.status: looking}
         found: list[Kept] = []
         for number, model in enumerate(ids, start=1):
             exact: Plan | None = None
             last, done = 0.0, None
             asked = Asked(model, images, twin=False)
-            with closing(follow(asked, visitor, lambda: sessions.stopping(visitor.session))) as steps:  # type: ignore[type-var]
+            with closing(follow(asked, visitor, lambda: self._stops.asked(visitor.session))) as steps:  # type: ignore[type-var]
                 for news in steps:
                     exact = news.frame.plan or exact if news.frame else exact
                     done = news.kept
@@ -102,19 +96,7 @@ class ComparePage:
 
     def _wire(self) -> None:
         asked, outputs = [self.models, self.images], [self.status, self.picture, self.tables, self.taken, *self.files]
-        begun = self.go.click(
-            begin,
-            asked,
-            [self.go, self.stop],
-            validator=check_several,
-            concurrency_limit=None,
-            trigger_mode="once",
-            **PRIVATE,
-        )
-        ran = begun.success(self.run, asked, outputs, concurrency_limit=None, trigger_mode="once", **PRIVATE)
-        for after in (ran.success, ran.failure):
-            after(end, None, [self.go, self.stop], queue=False, **PRIVATE)
-        self.stop.click(sessions.stop, None, None, queue=False, **PRIVATE)
+        run_on([self.go.click], self.run, asked, outputs, check_several, (self.go, self.stop), self._stops)
 
 
 _EMPTY = """

@@ -1,6 +1,6 @@
 """What the pages' forms share: the box for models with its suggestions, the check of what was typed, two buttons."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any
 
@@ -8,9 +8,11 @@ import gradio as gr
 
 from synbench.errors import SynBenchError
 
-from . import sessions
+from . import sessions, words
 from .admission import IMAGES, parse
 from .hardware import here
+from .running import FailedRun
+from .work import unexpected
 
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Of handlers that are the page's own."""
@@ -82,14 +84,53 @@ def check_several(models: Sequence[str] | None, images: float) -> list[Any]:
     return [gr.validate(not wrong, wrong), gr.validate(True, "")]
 
 
-def begin(request: gr.Request, *_: Any) -> tuple[gr.Button, gr.Button]:
-    """Return the buttons Run and Cancel while something runs."""
-    sessions.start(request)
-    return gr.Button(interactive=False), gr.Button(interactive=True)
+def guarded(steps: Iterator[dict[Any, Any]], status: gr.HTML) -> Iterator[dict[Any, Any]]:
+    """Yield what a run shows; what goes wrong is shown as a sentence, and never as a traceback."""
+    try:
+        yield from steps
+    except (SynBenchError, FailedRun) as error:
+        yield {status: words.problem(str(error))}
+    except Exception:  # noqa: BLE001 - it is logged, under the number that the visitor is told
+        yield {status: words.problem(unexpected())}
 
 
-def end() -> tuple[gr.Button, gr.Button]:
-    """Return the buttons Run and Cancel when nothing runs."""
+def run_on(
+    triggers: Sequence[Any],
+    run: Callable[..., Iterator[dict[Any, Any]]],
+    asked: Sequence[Any],
+    outputs: Sequence[Any],
+    check: Callable[..., list[Any]],
+    buttons: tuple[gr.Button, gr.Button],
+    stops: sessions.Stops,
+) -> Any:
+    """Wire a run: what was typed is checked, Run and Cancel change places while it lasts, and back; return its event.
+
+    Args:
+        triggers: events that begin it.
+        run: a generator of what is shown.
+        asked: its inputs.
+        outputs: what it may show.
+        check: of the inputs.
+        buttons: Run and Cancel.
+        stops: who has pressed Cancel.
+    """
+
+    def begin(request: gr.Request, *_: Any) -> tuple[gr.Button, gr.Button]:
+        stops.start(request)
+        return gr.Button(interactive=False), gr.Button(interactive=True)
+
+    # The check stands on the first event of the chain, which has to be in the queue: elsewhere it is left out.
+    once: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "once", **PRIVATE}
+    begun = gr.on([*triggers], begin, [*asked], [*buttons], validator=check, **once)
+    ran = begun.success(run, [*asked], [*outputs], **once)
+    # Not by then(): after an error it does nothing.
+    for after in (ran.success, ran.failure):
+        after(_end, None, [*buttons], queue=False, **PRIVATE)
+    buttons[1].click(stops.stop, None, None, queue=False, **PRIVATE)
+    return ran
+
+
+def _end() -> tuple[gr.Button, gr.Button]:
     return gr.Button(interactive=True), gr.Button(interactive=False)
 
 

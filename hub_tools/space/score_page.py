@@ -7,15 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from synbench.errors import SynBenchError
 from synbench.report import Report
 
 from . import downloads, kept, pictures, sessions, sharing, words
 from .admission import Asked
-from .fields import PRIVATE, begin, check, end, images_box, model_box, suggesting
+from .fields import check, guarded, images_box, model_box, run_on, suggesting
 from .hardware import here
-from .running import FailedRun, follow
-from .work import Plan, unexpected
+from .running import Visitor, follow
+from .work import Plan
 
 _EVERY = 0.4
 """Seconds between two updates of the page."""
@@ -39,6 +38,7 @@ class ScorePage:
     """
 
     def __init__(self, suggest: Callable[[str], list[str]]) -> None:
+        self._stops = sessions.Stops()
         with gr.Row():
             with gr.Column(scale=2, min_width=300):
                 self.model = model_box("Model", "Its id on the Hub, or a part of it, or the address of its page")
@@ -82,21 +82,7 @@ class ScorePage:
         """Score a model, and fill the page while it runs."""
         visitor = sessions.visitor_of(request)
         asked = Asked(model, int(images), int(seed or 0), bool(twin))
-        try:
-            empty = dict.fromkeys([self.said, self.curve, self.heat], "")
-            yield {
-                **empty,
-                self.taken: gr.Group(visible=False),
-                self.key: "",
-                self.status: words.note("Looking at the model on the Hub."),
-            }
-            yield from self._followed(asked, visitor.session, request)
-        except (SynBenchError, FailedRun) as error:
-            yield {self.status: words.problem(str(error))}
-        except Exception:  # noqa: BLE001 - logged under a number, and no traceback for a visitor
-            yield {self.status: words.problem(unexpected())}
-        finally:
-            sessions.forget(visitor.session)
+        yield from guarded(self._followed(asked, visitor), self.status)
 
     def shown(self, key: str) -> dict[Any, Any]:
         """Fill the page with a result that is kept, if it is."""
@@ -106,10 +92,13 @@ class ScorePage:
         name = found.report.settings.model.id if found.report.settings.model else ""
         return {self.model: name, self.status: words.note(f"The kept result of {name}."), **self._result(found)}
 
-    def _followed(self, asked: Asked, session: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
+    def _followed(self, asked: Asked, visitor: Visitor) -> Iterator[dict[Any, Any]]:
+        empty = dict.fromkeys([self.said, self.curve, self.heat], "")
+        looking = words.note("Looking at the model on the Hub.")
+        yield {**empty, self.taken: gr.Group(visible=False), self.key: "", self.status: looking}
         exact: Plan | None = None
         last, since = 0.0, None
-        with closing(follow(asked, sessions.visitor_of(request), lambda: sessions.stopping(session))) as steps:  # type: ignore[type-var]
+        with closing(follow(asked, visitor, lambda: self._stops.asked(visitor.session))) as steps:  # type: ignore[type-var]
             for news in steps:
                 frame = news.frame
                 if frame is not None and frame.plan is not None:
@@ -148,19 +137,6 @@ class ScorePage:
 
     def _wire(self) -> None:
         asked = [self.model, self.images, self.seed, self.twin]
-        # The check stands on the first event of the chain, which has to be in the queue: elsewhere it is left out.
-        begun = gr.on(
-            [self.go.click, self.model.submit],
-            begin,
-            asked,
-            [self.go, self.stop],
-            validator=check,
-            concurrency_limit=None,
-            trigger_mode="once",
-            **PRIVATE,
-        )
-        ran = begun.success(self.run, asked, self.outputs, concurrency_limit=None, trigger_mode="once", **PRIVATE)
-        for after in (ran.success, ran.failure):
-            after(end, None, [self.go, self.stop], queue=False, **PRIVATE)
+        triggers = [self.go.click, self.model.submit]
+        ran = run_on(triggers, self.run, asked, self.outputs, check, (self.go, self.stop), self._stops)
         ran.success(None, [self.link], None, js=_LINK)
-        self.stop.click(sessions.stop, None, None, queue=False, **PRIVATE)

@@ -8,8 +8,6 @@ import gradio as gr
 
 from .running import Visitor
 
-_stopping: set[str] = set()
-
 
 def visitor_of(request: gr.Request | None) -> Visitor:
     """Return who makes a request; one that has no session is one of its own."""
@@ -31,21 +29,24 @@ def from_own_page(request: gr.Request | None) -> bool:
     return bool(origin) and origin in (headers.get("host"), os.environ.get("SPACE_HOST"))
 
 
-def start(request: gr.Request) -> None:
-    """Note that a session begins something."""
-    _stopping.discard(str(request.session_hash))
+class Stops:
+    """The sessions that want what they began on one page to stop."""
 
+    def __init__(self) -> None:
+        self._asked: set[str] = set()
 
-def stop(request: gr.Request) -> None:
-    """Note that a session wants what it began to stop."""
-    _stopping.add(str(request.session_hash))
+    def start(self, request: gr.Request) -> None:
+        """Note that a session begins something."""
+        self.forget(str(request.session_hash))
 
+    def stop(self, request: gr.Request) -> None:
+        """Note that a session wants what it began to stop."""
+        self._asked.add(str(request.session_hash))
 
-def stopping(session: str) -> bool:
-    """Tell whether a session wants what it began to stop."""
-    return session in _stopping
+    def asked(self, session: str) -> bool:
+        """Tell whether a session wants what it began to stop."""
+        return session in self._asked
 
-
-def forget(session: str) -> None:
-    """Forget that a session wanted something to stop."""
-    _stopping.discard(session)
+    def forget(self, session: str) -> None:
+        """Forget that a session wanted something to stop."""
+        self._asked.discard(session)
