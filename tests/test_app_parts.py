@@ -152,6 +152,30 @@ def test_behind_a_proxy_the_space_knows_its_own_name(monkeypatch):
     assert not sessions.from_own_page(None)
 
 
+def test_on_a_space_visitors_are_told_apart_by_what_its_proxy_says(monkeypatch):
+    def asked(forwarded):
+        headers = {"x-forwarded-for": forwarded} if forwarded else {}
+        client = SimpleNamespace(host="10.0.0.7")
+        return sessions.visitor_of(SimpleNamespace(headers=headers, client=client, session_hash="s")).address
+
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert asked("203.0.113.5") == "10.0.0.7", "what anybody can say counts nothing"
+    monkeypatch.setenv("SPACE_ID", "me/app")
+    assert asked("198.51.100.1, 203.0.113.5") == "203.0.113.5"
+    assert asked(None) == "10.0.0.7"
+
+
+def test_what_was_fetched_by_halves_is_removed(tmp_path):
+    home = cached(tmp_path, "big", 10, 60)
+    half = home / "blobs" / "abc.1234.incomplete"
+    half.write_bytes(b"0" * 1000)
+    weights.forget_halves("org/other", tmp_path)
+    assert half.exists()
+    weights.forget_halves("org/big", tmp_path)
+    assert not half.exists()
+    assert (home / "blobs" / ("d" * 40)).exists()
+
+
 def cached(folder, name, size, read):
     """Lay a model into a cache of the Hub's client, last read some seconds ago."""
     home = folder / f"models--org--{name}"

@@ -19,7 +19,8 @@ print(record["synbench_score"], record["interval"], record["meaning"])
 | `/score_encoder` | `model`, `images` | the score in brief, as JSON text |
 
 `Report.from_dict(record)` of the package reads a record back, and refuses what does not fit. An error comes as a
-sentence with a next step. You wait in the same line as everybody else.
+sentence with a next step. You wait in the same line as everybody else; until the end, `app.submit(...)` tells how far
+it is, and cancelling it stops the work.
 
 ## For agents (MCP)
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 IMAGES = (1024, 2048, 4096, 8192, 16384)
 """Images that can be asked for."""
 
+MOST_COMPARED = 8
+"""Models that can be compared at once."""
+
 LARGEST_SIDE = 1024
 """Pixels of an image's side, at most: its height and width come from a file of the model's owner."""
 
@@ -96,6 +99,23 @@ def parse(model: str) -> str:
     )
 
 
+def parse_several(models: Any) -> list[str]:
+    """Return the ids of models to compare, each once.
+
+    Raises:
+        EncoderError: one is none, or there are not two to eight of them.
+
+    >>> parse_several(["org/one", "https://huggingface.co/org/one", "org/two"])
+    ['org/one', 'org/two']
+    """
+    if not isinstance(models, (list, tuple)):
+        raise EncoderError(f"expected a list of models to compare, got {models!r}.")
+    ids = list(dict.fromkeys(parse(model) for model in models))
+    if not 2 <= len(ids) <= MOST_COMPARED:
+        raise EncoderError(f"expected two to {MOST_COMPARED} different models to compare, got {len(ids)}.")
+    return ids
+
+
 def admit(hub: "Hub", asked: Asked, hardware: Hardware) -> Admitted:
     """Look at a model on the Hub, without its weights, and let it in or say why not.
 
@@ -109,10 +129,14 @@ def admit(hub: "Hub", asked: Asked, hardware: Hardware) -> Admitted:
         NotHereError: it is, but not here.
     """
     model = parse(asked.model)
-    if asked.images not in IMAGES:
+    # Programs may write 8192.0.
+    asked = replace(asked, images=next((n for n in IMAGES if n == asked.images), asked.images))
+    if isinstance(asked.images, bool) or asked.images not in IMAGES:
         raise EncoderError(f"images must be one of {', '.join(map(str, IMAGES))}, got {asked.images!r}.")
     if isinstance(asked.seed, bool) or not isinstance(asked.seed, int) or not 0 <= asked.seed < 2**31:
         raise EncoderError(f"seed must be a whole number of at least 0 and below 2147483648, got {asked.seed!r}.")
+    if not isinstance(asked.twin, bool):
+        raise EncoderError(f"the untrained twin is asked for by true or false, got {asked.twin!r}.")
     if model == DEMO:
         whole = Asked(model, asked.images, asked.seed, asked.twin)
         return Admitted(whole, _DEMO_PARAMETERS, 0, "vit", 16, _reckoned(_DEMO_PARAMETERS, 16, 0, whole, hardware))
@@ -125,7 +149,7 @@ def admit(hub: "Hub", asked: Asked, hardware: Hardware) -> Admitted:
             f"for all to see. Score it on your own machine: synbench score {model}."
         )
     files = {str(file.rfilename): int(file.size or 0) for file in info.siblings or []}
-    fetched = sum(size for name, size in files.items() if name.endswith(".safetensors") and "/" not in name)
+    fetched = sum(size for name, size in files.items() if name.endswith(".safetensors"))
     if not fetched:
         raise EncoderError(f"{model!r} has no safetensors, and nothing else is read here. Pick another model.")
     if fetched > hardware.largest_gb * 1e9:

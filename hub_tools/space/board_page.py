@@ -54,15 +54,19 @@ class BoardPage:
             js_on_load=_PRESSED,
         )
         self.order = gr.State(dict(_FIRST))
-        filters = [self.which, self.search, self.family, self.size]
-        for field in filters:
-            field.change(self._again, [*filters, self.order], [self.table, self.order], **PRIVATE)
+        for field in self.filters[:-1]:
+            field.change(self._again, self.filters, [self.table, self.order], **PRIVATE)
         # By default a press would be lost while another is under way.
         pressed = {"queue": False, "trigger_mode": "multiple", **PRIVATE}
-        self.table.click(self._pressed, [*filters, self.order], [self.table, self.order], **pressed)
+        self.table.click(self._pressed, self.filters, [self.table, self.order], **pressed)
 
-    def load(self) -> dict[Any, Any]:
-        """Fill the page, when it is opened."""
+    @property
+    def filters(self) -> list[Any]:
+        """What is asked of the page."""
+        return [self.which, self.search, self.family, self.size, self.order]
+
+    def load(self, which: str, search: str, family: list[str], size: str, order: dict[str, Any]) -> dict[Any, Any]:
+        """Fill the page, when it is opened; what was asked of it before stays."""
         try:
             found = self._get()
         except SynBenchError as error:
@@ -72,11 +76,13 @@ class BoardPage:
         choices = board.boards_told(found)
         if not choices:
             return {self.table: words.note(f"No model has a score of {found.benchmark} yet.")}
-        first = board.board_of(found, choices[0][1])
+        if which not in [key for _, key in choices]:
+            which = choices[0][1]
+        first = board.board_of(found, which)
         return {
-            self.which: gr.Dropdown(choices=choices, value=choices[0][1]),
+            self.which: gr.Dropdown(choices=choices, value=which),
             self.family: gr.Dropdown(choices=board.families(first) if first else []),
-            self.table: self._shown(choices[0][1], "", [], "", _FIRST),
+            self.table: self._shown(which, search, family, size, order),
         }
 
     @property

@@ -11,15 +11,12 @@ import gradio as gr
 from synbench.comparison import of_reports
 
 from . import downloads, pictures, sessions, words
-from .admission import Asked, parse
+from .admission import MOST_COMPARED, Asked, admit, parse_several
 from .fields import check_several, guarded, images_box, run_on
 from .hardware import here
 from .kept import Kept
-from .running import Visitor, follow
+from .running import Visitor, follow, public_hub
 from .work import Plan
-
-MOST = 8
-"""Encoders at once."""
 
 _EVERY = 0.4
 
@@ -35,7 +32,7 @@ class ComparePage:
                     list(here().examples),
                     value=[],
                     multiselect=True,
-                    max_choices=MOST,
+                    max_choices=MOST_COMPARED,
                     allow_custom_value=True,
                     label="Models",
                     info="Two to eight: type an id, and press Enter",
@@ -43,7 +40,9 @@ class ComparePage:
                 self.images = images_box()
                 with gr.Row():
                     self.go = gr.Button("Compare", variant="primary", min_width=100)
-                    self.stop = gr.Button("Cancel", variant="stop", interactive=False, min_width=100)
+                    self.stop = gr.Button(
+                        "Cancel", variant="stop", interactive=False, min_width=100, elem_id="cancel-compare"
+                    )
                 models = [*here().examples[:3]]
                 gr.Examples([[models]], [self.models], label="Example", example_labels=[", ".join(models)])
                 self.status = gr.HTML(elem_id="compare-status")
@@ -57,12 +56,15 @@ class ComparePage:
     def run(self, models: list[str], images: float, request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Score the models one after the other, each in its turn, and compare those that are done."""
         visitor = sessions.visitor_of(request)
-        yield from guarded(self._each(models, int(images), visitor), self.status)
+        yield from guarded(self._each(models, images, visitor), self.status, self._stops, visitor.session)
 
-    def _each(self, models: list[str], images: int, visitor: Visitor) -> Iterator[dict[Any, Any]]:
-        ids = list(dict.fromkeys(parse(model) for model in models))
+    def _each(self, models: list[str], images: Any, visitor: Visitor) -> Iterator[dict[Any, Any]]:
+        ids = parse_several(models)
         looking = words.note("Looking at the models on the Hub.")
         yield {self.taken: gr.Row(visible=False), self.picture: "", self.tables: "", self.status: looking}
+        # What is wrong with the last one is told before the first one is scored.
+        for model in ids:
+            admit(public_hub(), Asked(model, images, twin=False), here())
         found: list[Kept] = []
         for number, model in enumerate(ids, start=1):
             exact: Plan | None = None

@@ -9,7 +9,7 @@ import gradio as gr
 from synbench.errors import SynBenchError
 
 from . import sessions, words
-from .admission import IMAGES, parse
+from .admission import IMAGES, parse, parse_several
 from .hardware import here
 from .running import FailedRun
 from .work import unexpected
@@ -18,6 +18,9 @@ PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private
 """Of handlers that are the page's own."""
 
 _FEWEST = 3
+_FOCUS = """() => setTimeout(() => {
+  if (document.activeElement === document.body) document.getElementById('%s')?.focus();
+}, 100)"""
 # A button that is pressed tells which model it is.
 _PRESSED = """
 element.addEventListener('click', (event) => {
@@ -37,7 +40,7 @@ def model_box(label: str, info: str) -> gr.Textbox:
     )
 
 
-def suggesting(box: gr.Textbox, search: Callable[[str], list[str]]) -> None:
+def suggesting(box: gr.Textbox, search: Callable[[str], Sequence[str]]) -> None:
     """Suggest models under a box, by what is typed; a press takes one over."""
     found = gr.HTML(visible=False, elem_classes="found", js_on_load=_PRESSED)
 
@@ -50,7 +53,8 @@ def suggesting(box: gr.Textbox, search: Callable[[str], list[str]]) -> None:
         model = getattr(pressed, "model", None)
         return (str(model), gr.HTML("", visible=False)) if model else (gr.skip(), gr.skip())
 
-    box.input(suggest, [box], [found], queue=False, trigger_mode="always_last", **PRIVATE)
+    # In the queue, and few at once: the Hub may be slow, and suggestions are not worth every thread.
+    box.input(suggest, [box], [found], concurrency_limit=4, trigger_mode="always_last", **PRIVATE)
     found.click(take, None, [box, found], queue=False, **PRIVATE)
 
 
@@ -71,27 +75,33 @@ def check(model: str | None, images: float, seed: float, twin: bool) -> list[Any
     del images, twin
     whole = seed is not None and float(seed).is_integer() and 0 <= seed < 2**31
     wrong = "" if whole else "expected a whole number, at least 0"
-    return [gr.validate(*_valid(model)), gr.validate(True, ""), gr.validate(whole, wrong), gr.validate(True, "")]
+    return [
+        gr.validate(*_valid(lambda: parse(model or ""))),
+        gr.validate(True, ""),
+        gr.validate(whole, wrong),
+        gr.validate(True, ""),
+    ]
 
 
 def check_several(models: Sequence[str] | None, images: float) -> list[Any]:
     """Likewise of several models."""
     del images
-    told = [_valid(model) for model in models or []]
-    wrong = next((why for fits, why in told if not fits), "")
-    if not 2 <= len(told) <= 8:
-        wrong = wrong or f"expected two to eight models to compare, got {len(told)}"
-    return [gr.validate(not wrong, wrong), gr.validate(True, "")]
+    return [gr.validate(*_valid(lambda: parse_several(models or []))), gr.validate(True, "")]
 
 
-def guarded(steps: Iterator[dict[Any, Any]], status: gr.HTML) -> Iterator[dict[Any, Any]]:
+def guarded(
+    steps: Iterator[dict[Any, Any]], status: gr.HTML, stops: sessions.Stops, session: str
+) -> Iterator[dict[Any, Any]]:
     """Yield what a run shows; what goes wrong is shown as a sentence, and never as a traceback."""
+    stops.start(session)
     try:
         yield from steps
     except (SynBenchError, FailedRun) as error:
         yield {status: words.problem(str(error))}
     except Exception:  # noqa: BLE001 - it is logged, under the number that the visitor is told
         yield {status: words.problem(unexpected())}
+    finally:
+        stops.end(session)
 
 
 def run_on(
@@ -115,14 +125,15 @@ def run_on(
         stops: who has pressed Cancel.
     """
 
-    def begin(request: gr.Request, *_: Any) -> tuple[gr.Button, gr.Button]:
-        stops.start(request)
+    def begin(*_: Any) -> tuple[gr.Button, gr.Button]:
         return gr.Button(interactive=False), gr.Button(interactive=True)
 
     # The check stands on the first event of the chain, which has to be in the queue: elsewhere it is left out.
     once: dict[str, Any] = {"concurrency_limit": None, "trigger_mode": "once", **PRIVATE}
     begun = gr.on([*triggers], begin, [*asked], [*buttons], validator=check, **once)
     ran = begun.success(run, [*asked], [*outputs], **once)
+    # A button that is switched off loses the focus: who came by the keyboard goes on from Cancel.
+    begun.success(None, None, None, js=_FOCUS % buttons[1].elem_id)
     # Not by then(): after an error it does nothing.
     for after in (ran.success, ran.failure):
         after(_end, None, [*buttons], queue=False, **PRIVATE)
@@ -134,9 +145,9 @@ def _end() -> tuple[gr.Button, gr.Button]:
     return gr.Button(interactive=True), gr.Button(interactive=False)
 
 
-def _valid(model: str | None) -> tuple[bool, str]:
+def _valid(parsed: Callable[[], Any]) -> tuple[bool, str]:
     try:
-        parse(model or "")
+        parsed()
     except SynBenchError as error:
         return False, str(error)
     return True, ""

@@ -1,5 +1,6 @@
 """The machine that the app runs on: what it is, and what it can be asked to do."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ _GPU_FLOPS = 8e12
 
 _LONGEST = {"cpu": 900.0, "gpu": 900.0, "zero": 120.0}
 _LARGEST_GB = {"cpu": 2.0, "gpu": 12.0, "zero": 12.0}
-_CGROUP = Path("/sys/fs/cgroup/memory.max")
+_CGROUP = Path("/sys/fs/cgroup")
 _MOST_MEMORY = 0.8
 
 
@@ -82,7 +83,7 @@ def look(environment: Mapping[str, str], *, gpu: bool) -> Hardware:
     kind: Kind = "zero" if is_zero(environment) else "gpu" if gpu else "cpu"
     return Hardware(
         kind=kind,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=_cores(),
         memory=int(_MOST_MEMORY * _memory()),
         lanes=2 if kind == "zero" else 1,
         seconds=_LONGEST[kind],
@@ -100,10 +101,20 @@ def _has_gpu() -> bool:
     return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidia0").exists()
 
 
+def _cores() -> int:
+    """Return the cores that this process may use: of those it sees, a container may have a share."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        return max(min(seen, math.ceil(int(quota) / int(period))), 1)
+    except (OSError, ValueError):
+        return seen
+
+
 def _memory() -> int:
     """Return the bytes of memory that there are for all processes."""
     whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
-        return min(whole, int(_CGROUP.read_text()))
+        return min(whole, int((_CGROUP / "memory.max").read_text()))
     except (OSError, ValueError):
         return whole

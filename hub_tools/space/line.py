@@ -50,7 +50,7 @@ class Line:
     lanes: int = 1
     longest: int = 64
     each: int = 3
-    each_address: int = 32
+    each_address: int = 16
     _tickets: list[Ticket] = field(default_factory=list, repr=False)
     _served: dict[str, int] = field(default_factory=dict, repr=False)
     _turns: int = 0
@@ -108,7 +108,7 @@ class Line:
         if len(self._tickets) >= self.longest:
             raise NotHereError(
                 f"{len(self._tickets)} runs are waiting here, and there is no room for more. Try again in some "
-                f"minutes, or score the model on your own machine: pip install and synbench score."
+                f"minutes, or score the model on your own machine: synbench score."
             )
 
     def _order(self) -> list[Ticket]:

@@ -98,6 +98,8 @@ LAUNCH: dict[str, Any] = {
     "mcp_server": True,
     # Visitors in line take a thread for a moment each.
     "max_threads": 100,
+    # Nothing is ever uploaded, but the route for it is there.
+    "max_file_size": "10kb",
     "app_kwargs": {"exception_handlers": {OAuthError: _not_signed_in}},
 }
 """How the app is launched."""

@@ -3,13 +3,14 @@
 import os
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import gradio as gr
 
 from hub_tools.board.leaderboard import Leaderboard
 
-from . import board, words, workers
+from . import board, sessions, words, workers
 from .about import ABOUT, PROGRAMS
 from .board_page import BoardPage
 from .compare_page import ComparePage
@@ -55,6 +56,7 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
             with gr.Tab("About", id="about"):
                 gr.Markdown(ABOUT)
         offer(get)
+        _keep_private(app)
 
         def from_address(request: gr.Request) -> dict[Any, Any]:
             """Do what the address says: ?model=, ?compare=a,b, ?result=, ?tab=."""
@@ -67,14 +69,14 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
             if "model" in asked:
                 found[page.model] = asked["model"][:200]
             if "result" in asked:
-                found |= page.shown(asked["result"])
+                found |= page.shown(asked["result"], sessions.base_of(request))
             if "sign_in" in asked:
                 found[page.status] = words.problem("You were not signed in. Nothing was written in your name.")
             return found
 
-        app.load(from_address, None, [tabs, comparing.models, page.model, *page.outputs], **PRIVATE)
-        app.load(listing.load, None, listing.outputs, concurrency_limit=4, **PRIVATE)
-        listed.select(listing.load, None, listing.outputs, concurrency_limit=4, **PRIVATE)
+        app.load(from_address, None, [tabs, comparing.models, *page.outputs], **PRIVATE)
+        app.load(listing.load, listing.filters, listing.outputs, concurrency_limit=4, **PRIVATE)
+        listed.select(listing.load, listing.filters, listing.outputs, concurrency_limit=4, **PRIVATE)
     # The line is our own, and fair; Gradio's only has to hold all of it.
     app.queue(max_size=256, default_concurrency_limit=16)
     workers.warm_up()
@@ -89,15 +91,32 @@ def keeper() -> board.BoardKeeper:
     return made
 
 
-def search(text: str) -> list[str]:
-    """Return models of the Hub by a part of their name; none where the Hub does not answer."""
+def search(text: str) -> tuple[str, ...]:
+    """Return models of the Hub by a part of their name; none where the Hub does not answer soon."""
     try:
-        found = public_hub().api.list_models(
-            search=text[:100], pipeline_tag="image-feature-extraction", sort="downloads", limit=_SUGGESTIONS
-        )
-        return [str(model.id) for model in found]
+        return _found(text[:100])
     except Exception:  # noqa: BLE001 - suggestions are a courtesy
-        return []
+        return ()
+
+
+@lru_cache(maxsize=256)
+def _found(text: str) -> tuple[str, ...]:
+    from huggingface_hub.utils import get_session
+
+    downloads: dict[str, int] = {}
+    for kind in ("image-feature-extraction", "image-classification"):
+        asked: dict[str, Any] = {"search": text, "pipeline_tag": kind, "sort": "downloads", "limit": _SUGGESTIONS}
+        answer = get_session().get(f"{public_hub().api.endpoint}/api/models", params=asked, timeout=3)
+        answer.raise_for_status()
+        downloads |= {str(model["id"]): int(model.get("downloads") or 0) for model in answer.json()}
+    return tuple(sorted(downloads, key=lambda model: -downloads[model])[:_SUGGESTIONS])
+
+
+def _keep_private(app: gr.Blocks) -> None:
+    """Hide what Gradio's own button for signing in would offer to programs: who is signed in."""
+    for function in app.fns.values():
+        if function.api_name == "_check_login_status" or getattr(function.fn, "__name__", "") == "_check_login_status":
+            function.api_visibility = "private"
 
 
 def _first(get: Callable[[], Leaderboard]) -> None:

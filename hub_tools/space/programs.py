@@ -1,7 +1,8 @@
 """What programs and agents call: the same runs as the page, by name."""
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from html import escape
 from typing import Any
@@ -16,16 +17,16 @@ from synbench.folders import DEMO
 from synbench.report import Report
 
 from . import board, sessions
-from .admission import Asked
-from .compare_page import MOST
+from .admission import Asked, admit, parse_several
+from .hardware import here
 from .kept import Kept
-from .running import FailedRun, Visitor, follow
+from .running import FailedRun, News, follow, public_hub
 from .work import unexpected
 
 
 def score(
     request: gr.Request, model: str = DEMO, images: int = 8192, seed: int = 0, untrained_twin: bool = False
-) -> dict[str, Any]:
+) -> Iterator[dict[str, Any]]:
     """Score an encoder, and return the whole record.
 
     Args:
@@ -35,10 +36,11 @@ def score(
         seed: of the images.
         untrained_twin: score the same architecture with random weights beside it.
     """
-    return _done(Asked(model, images, seed, untrained_twin), sessions.visitor_of(request)).report.to_dict()
+    done = yield from _followed(Asked(model, images, seed, untrained_twin), request)
+    yield done.report.to_dict()
 
 
-def compare(request: gr.Request, models: list[str], images: int = 8192) -> dict[str, Any]:
+def compare(request: gr.Request, models: list[str], images: int = 8192) -> Iterator[dict[str, Any]]:
     """Compare two to eight encoders on the same images, and return the whole record.
 
     Args:
@@ -46,18 +48,21 @@ def compare(request: gr.Request, models: list[str], images: int = 8192) -> dict[
         models: ids of public vision encoders on the Hub.
         images: drawn images: 1024, 2048, 4096, 8192 or 16384.
     """
-    different = list(dict.fromkeys(map(str, models))) if isinstance(models, list) else [models]
-    if not 2 <= len(different) <= MOST:
-        raise _told(f"expected two to {MOST} models to compare, got {len(different)}.")
+    found: list[Kept] = []
     try:
-        visitor = sessions.visitor_of(request)
-        found = [_done(Asked(model, images, twin=False), visitor) for model in different]
-        return of_reports([one.report for one in found], [one.contributions for one in found]).to_dict()
+        ids = parse_several(models)
+        for model in ids:
+            admit(public_hub(), Asked(model, images, twin=False), here())
+        for model in ids:
+            done = yield from _followed(Asked(model, images, twin=False), request)
+            found.append(done)
+        compared = of_reports([one.report for one in found], [one.contributions for one in found])
     except SynBenchError as error:
         raise _told(str(error)) from None
+    yield compared.to_dict()
 
 
-def score_encoder(request: gr.Request, model: str = DEMO, images: int = 8192) -> str:
+def score_encoder(request: gr.Request, model: str = DEMO, images: int = 8192) -> Iterator[str]:
     """Tell how good a pretrained vision encoder is, without any data set: its SynBench-Score, as JSON.
 
     Two Gaussian classes are drawn as images, where the best trade-off between accuracy and robustness is known; the
@@ -69,7 +74,13 @@ def score_encoder(request: gr.Request, model: str = DEMO, images: int = 8192) ->
         model: id of a public vision encoder on the Hub, such as facebook/dinov2-small.
         images: drawn images: 1024, 2048, 4096, 8192 or 16384; more of them make the interval narrower.
     """
-    return json.dumps(_brief(_done(Asked(model, images, twin=False), sessions.visitor_of(request)).report))
+    steps = _followed(Asked(model, images, twin=False), request)
+    while True:
+        try:
+            yield json.dumps(next(steps))
+        except StopIteration as end:
+            yield json.dumps(_brief(end.value.report))
+            return
 
 
 def leaderboard_of(get: Callable[[], Leaderboard]) -> Callable[..., list[dict[str, Any]]]:
@@ -94,24 +105,47 @@ def leaderboard_of(get: Callable[[], Leaderboard]) -> Callable[..., list[dict[st
 
 def offer(get: Callable[[], Leaderboard]) -> None:
     """Offer the functions to programs, and one of them to agents."""
-    functions: list[Any] = [score, compare, leaderboard_of(get)]
-    for function in functions:
+    leaderboard = leaderboard_of(get)
+    for function in (score, compare, leaderboard):
         # Agents get text: a dict would reach them in Python's notation. This is the sign that Gradio goes by.
-        function._mcp_type = "none"  # noqa: SLF001
+        function.__dict__["_mcp_type"] = "none"
+    gives: dict[Any, Any] = {score: dict[str, Any], compare: dict[str, Any], score_encoder: str}
+    for function, kind in gives.items():
+        # Gradio asks what one of the results is, not that there are several on the way.
+        function.__annotations__["return"] = kind
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
-    gr.api(score_encoder, api_name="score_encoder", concurrency_limit=None)
+    gr.api(leaderboard, api_name="leaderboard", concurrency_limit=4)
 
 
-def _done(asked: Asked, visitor: Visitor) -> Kept:
+def _followed(asked: Asked, request: gr.Request) -> Generator[dict[str, Any], None, Kept]:
+    """Yield where a run stands, once a second, and return what it ends with.
+
+    Only a generator is closed when its caller is gone; then the place in the line is free, and the work stops.
+    """
+    last = 0.0
     try:
-        with closing(follow(asked, visitor)) as steps:  # type: ignore[type-var]
-            *_, last = steps
+        with closing(follow(asked, sessions.visitor_of(request))) as steps:  # type: ignore[type-var]
+            for news in steps:
+                if news.kept is not None:
+                    return news.kept
+                if time.monotonic() - last >= 1:
+                    last = time.monotonic()
+                    yield _standing(news)
     except (SynBenchError, FailedRun) as error:
         raise _told(str(error)) from None
     except Exception:  # noqa: BLE001 - logged under a number, and no traceback for a caller
         raise _told(unexpected()) from None
-    assert last.kept is not None
-    return last.kept
+    raise _told("The run was stopped.")
+
+
+def _standing(news: News) -> dict[str, Any]:
+    frame = news.frame
+    return {
+        "status": "waiting" if news.position else "running",
+        "position": news.position,
+        "images": frame.images if frame else 0,
+        "of": frame.total if frame else None,
+    }
 
 
 def _told(text: str) -> gr.Error:

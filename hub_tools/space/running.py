@@ -91,6 +91,8 @@ def follow(asked: Asked, visitor: Visitor, stopped: Callable[[], bool] = lambda:
     key = kept.key_of(admitted.asked, here().kind)
     news = News(admitted)
     yield news
+    if stopped():
+        return
     found = kept.find(key)
     if found is not None:
         yield replace(news, kept=found, before=True, seconds=time.monotonic() - began)

@@ -51,9 +51,13 @@ class Share:
         )
         key.change(self._cleared, None, shown, **PRIVATE)
 
-    def _preview(self, key: str, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None) -> dict[Any, Any]:
+    def _preview(
+        self, key: str, request: gr.Request, profile: gr.OAuthProfile | None, token: gr.OAuthToken | None
+    ) -> dict[Any, Any]:
         cleared = self._cleared()
         try:
+            if not sessions.from_own_page(request):
+                return {**cleared, self.said: words.problem("The request did not come from this page.")}
             if profile is None or token is None:
                 return {**cleared, self.said: words.problem("You are not signed in. Sign in first, then look again.")}
             found = kept.find(key)

@@ -3,10 +3,10 @@
 import contextlib
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from .admission import Asked
+from .line import NotHereError
 
 MOST = 20e9
 """Bytes of weights that are kept."""
@@ -15,7 +15,40 @@ _IN_USE = 3600.0
 """Seconds since it was last read in which a model may still be at work."""
 
 
-def make_room(most: float = MOST, folder: "Path | None" = None) -> list[str]:
+def forget_halves(model: str, folder: Path | None = None) -> None:
+    """Remove what was fetched of a model's files by halves, by a run that was stopped: nothing goes on from there.
+
+    Args:
+        model: id on the Hub, which nobody fetches now.
+        folder: see ``make_room``.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cache = Path(folder or constants.HF_HUB_CACHE)
+    for half in (cache / repo_folder_name(repo_id=model, repo_type="model") / "blobs").glob("*.incomplete"):
+        with contextlib.suppress(OSError):
+            half.unlink()
+
+
+def fetch(asked: Asked) -> None:
+    """Fetch what a model is made of, at the commit that is asked for.
+
+    Raises:
+        NotHereError: the Hub does not give it.
+    """
+    from huggingface_hub import snapshot_download
+
+    if asked.commit is None:
+        return
+    try:
+        snapshot_download(asked.model, revision=asked.commit, allow_patterns=["*.json", "*.safetensors"], token=False)
+    except Exception as error:
+        forget_halves(asked.model)
+        raise NotHereError(f"{asked.model!r} could not be fetched from the Hub. Try again in a minute.") from error
+
+
+def make_room(most: float = MOST, folder: Path | None = None) -> list[str]:
     """Remove models from the Hub's cache until what is left fits; those that were just read stay.
 
     Args:

@@ -28,7 +28,7 @@ def plan(admitted: Admitted, hardware: Hardware, exact: Plan | None = None) -> s
     else:
         if admitted.side:
             told.append(f"images 3×{admitted.side}×{admitted.side}")
-        told.append("the model's own pooled output, or else the rule of its kind")
+        told.append("its own pooled output, where it has one")
         told.append(f"float32 on {escape(hardware.told)}")
     told.append(f"{asked.images:,} images" + (", and again by its untrained twin" if asked.twin else ""))
     return f'<p class="plan">{" · ".join(told)}</p>'

@@ -79,8 +79,13 @@ def work(asked: Asked) -> Iterator[Frame]:
     """
     try:
         yield from _work(asked)
-    except SynBenchError as error:
+    except NotHereError as error:
         yield Frame(error=str(error))
+    except SynBenchError as error:
+        # What comes after the first sentence is for those who call the library.
+        said = str(error).partition(". ")[0].rstrip(".")
+        way = f"on your own machine, synbench check {asked.model} tells more"
+        yield Frame(error=f"{said}. It cannot be scored here; {way}.")
     except Exception:  # noqa: BLE001 - whatever it is, it is logged, and a visitor sees no traceback
         yield Frame(error=unexpected())
 

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from . import preloaded
+from . import preloaded, weights
 from .admission import Admitted, Asked
 from .hardware import Hardware, here, is_zero
 from .line import NotHereError
@@ -23,6 +23,9 @@ from .work import Frame, seconds, unexpected, work
 
 _TICK = 0.25
 """Seconds between two looks at whether somebody still wants the work."""
+
+_LEAST = 120.0
+"""Seconds that every run may take."""
 
 _PRELOADED = ["hub_tools.space.preloaded"]
 _SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "OAUTH_CLIENT_SECRET")
@@ -44,7 +47,7 @@ def run(admitted: Admitted, hardware: Hardware | None = None) -> Iterator[Frame 
     if hardware.kind == "zero":
         yield from _where_lent(admitted)
         return
-    yield from _in_child(admitted.asked, hardware)
+    yield from _in_child(admitted, hardware)
 
 
 def warm_up() -> None:
@@ -74,6 +77,8 @@ def _lent_work(asked: Asked, reckoned: float) -> Iterator[Frame]:  # noqa: ARG00
 def _where_lent(admitted: Admitted) -> Iterator[Frame]:
     import gradio as gr
 
+    # Not on the time that the visitor has of a GPU.
+    weights.fetch(admitted.asked)
     frames = _lent()(admitted.asked, admitted.seconds)
     try:
         # Closed with this generator, and so in the other process.
@@ -85,15 +90,18 @@ def _where_lent(admitted: Admitted) -> Iterator[Frame]:
         raise NotHereError(f"ZeroGPU says: {said}. Try again later, or score the model on your own machine.") from None
 
 
-def _in_child(asked: Asked, hardware: Hardware) -> Iterator[Frame | None]:
+def _in_child(admitted: Admitted, hardware: Hardware) -> Iterator[Frame | None]:
+    asked = admitted.asked
     receiver, sender = _context().Pipe(duplex=False)
     child = _context().Process(target=_main, args=(sender, asked), daemon=True)
     child.start()
     sender.close()
-    until = time.monotonic() + 1.5 * hardware.seconds
+    # What a configuration tells may be wrong, by mistake or on purpose: who asked for little gets little.
+    most = min(1.5 * hardware.seconds, _LEAST + 3 * admitted.seconds)
+    until = time.monotonic() + most
     try:
         while True:
-            _check(child, hardware, until)
+            _check(child, hardware, until, most)
             if not receiver.poll(_TICK):
                 yield None
                 continue
@@ -108,6 +116,8 @@ def _in_child(asked: Asked, hardware: Hardware) -> Iterator[Frame | None]:
         child.kill()
         child.join()
         receiver.close()
+        if asked.commit is not None:
+            weights.forget_halves(asked.model)
 
 
 def _main(sender: Connection, asked: Asked) -> None:
@@ -121,10 +131,10 @@ def _main(sender: Connection, asked: Asked) -> None:
     sender.close()
 
 
-def _check(child: Any, hardware: Hardware, until: float) -> None:
+def _check(child: Any, hardware: Hardware, until: float, most: float) -> None:
     if time.monotonic() > until:
         raise NotHereError(
-            f"the run took longer than {1.5 * hardware.seconds / 60:.0f} minutes, and was stopped. What was done is "
+            f"the run took longer than {most / 60:.0f} minutes, and was stopped. What was done is "
             f"kept: ask for fewer images, or score the model on your own machine."
         )
     if _resident(child.pid) > hardware.memory:
