@@ -257,7 +257,9 @@ class TestTable:
         on = [[line[2] for line in cells(shown(rows, page=page, per_page=64))] for page in range(1, 80)]
         assert [name for page in on for name in page] == models(rows)
         assert {len(page) for page in on[:-1]} == {64}
-        assert shown(rows, page=79, per_page=64).findtext("caption/span").startswith("Models 4,993 to 5,000 of 5,000 by")
+        assert (
+            shown(rows, page=79, per_page=64).findtext("caption/span").startswith("Models 4,993 to 5,000 of 5,000 by")
+        )
 
     @pytest.mark.parametrize(("count", "expected"), [(0, 1), (1, 1), (50, 1), (51, 2), (100, 2), (101, 3)])
     def test_a_page_is_full_before_there_is_another(self, count, expected):

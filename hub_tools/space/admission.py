@@ -149,8 +149,9 @@ def admit(hub: "Hub", asked: Asked, hardware: Hardware) -> Admitted:
             f"for all to see. Score it on your own machine: synbench score {model}."
         )
     files = {str(file.rfilename): int(file.size or 0) for file in info.siblings or []}
+    # In folders too: an index can name what lies there.
     fetched = sum(size for name, size in files.items() if name.endswith(".safetensors"))
-    if not fetched:
+    if not any(name.endswith(".safetensors") and "/" not in name for name in files) or not fetched:
         raise EncoderError(f"{model!r} has no safetensors, and nothing else is read here. Pick another model.")
     if fetched > hardware.largest_gb * 1e9:
         raise NotHereError(

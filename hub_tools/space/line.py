@@ -50,7 +50,7 @@ class Line:
     lanes: int = 1
     longest: int = 64
     each: int = 3
-    each_address: int = 16
+    each_address: int = 24
     _tickets: list[Ticket] = field(default_factory=list, repr=False)
     _served: dict[str, int] = field(default_factory=dict, repr=False)
     _turns: int = 0

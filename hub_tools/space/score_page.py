@@ -70,7 +70,7 @@ class ScorePage:
             with gr.Row():
                 self.files = [gr.DownloadButton(f"↓ {kind}", size="sm", min_width=80) for kind in downloads.FORMATS]
             with gr.Accordion("Copy", open=False):
-                self.address = gr.Textbox(label="Link to this result", interactive=False, buttons=["copy"])
+                self.address = gr.Code(label="Link to this result", interactive=False)
                 kinds: dict[str, Any] = {"Python": "python", "Command line": "shell", "Badge for a README": "markdown"}
                 self.copied = [gr.Code(label=name, language=kind, interactive=False) for name, kind in kinds.items()]
             with gr.Accordion("The whole record", open=False):
