@@ -89,7 +89,7 @@ def test_an_id_or_an_address_is_understood(typed):
         "/model",
         "org/model/more",
         "../../etc/passwd",
-        "/work/model",
+        "/srv/model",
         "~/model",
         ".org/model",
         "org/..",
@@ -226,6 +226,17 @@ def test_weights_that_are_too_large_are_not_even_looked_into(look, hub, machine)
             most = f"{machine.largest_gb:g} GB at most, as it runs on {re.escape(machine.told)}"
             refused(look, NotHereError, f"has {size:.1f} GB of weights, and this app fetches {most}", machine=machine)
             assert len(hub.requests) == before + 1
+
+
+def test_weights_in_folders_count_too(look, hub):
+    # An index can name them; the small file beside it is there to be looked at.
+    index = json.dumps({"weight_map": {"a": "sub/model.safetensors"}}).encode()
+    repository = hub.create(
+        MODEL, {"config.json": b"{}", "decoy.safetensors": b"0" * 16, "model.safetensors.index.json": index}
+    )
+    sizes = {"config.json": 2, "decoy.safetensors": 16, "sub/model.safetensors": 3_000_000_000}
+    repository.fields["siblings"] = [{"rfilename": name, "size": size} for name, size in sizes.items()]
+    refused(look, NotHereError, r"has 3\.0 GB of weights")
 
 
 @pytest.mark.parametrize(
