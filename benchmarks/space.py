@@ -59,15 +59,17 @@ def app() -> Iterator[tuple[str, int, float]]:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         own = {"HF_HOME": folder, "GRADIO_TEMP_DIR": folder, "GRADIO_SERVER_PORT": str(port), "HF_HUB_OFFLINE": "1"}
+        log = Path(folder) / "output.txt"
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "app.py"],
-            cwd=ROOT,
-            env=os.environ | own,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "app.py"],
+                cwd=ROOT,
+                env=os.environ | own,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         url = f"http://127.0.0.1:{port}"
         try:
             while True:
@@ -77,6 +79,9 @@ def app() -> Iterator[tuple[str, int, float]]:
                     raise RuntimeError("the app does not answer")
                 time.sleep(0.05)
             yield url, process.pid, time.perf_counter() - began
+        except BaseException:
+            note(f"the app ({process.poll()}) said: {log.read_text(errors='replace')}")
+            raise
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

@@ -1,5 +1,6 @@
 """The parts of the app that need no page: its words, what it gives to copy, room on the disk, who a request is from."""
 
+import asyncio
 import csv
 import io
 import json
@@ -174,6 +175,26 @@ def test_what_was_fetched_by_halves_is_removed(tmp_path):
     weights.forget_halves("org/big", tmp_path)
     assert not half.exists()
     assert (home / "blobs" / ("d" * 40)).exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "back"),
+    [
+        ("/?result=abc", "/?result=abc&sign_in=refused"),
+        ("//evil.example", "/?sign_in=refused"),
+        ("/\\evil.example", "/?sign_in=refused"),
+        ("https://evil.example/", "/?sign_in=refused"),
+        (None, "/?sign_in=refused"),
+    ],
+)
+def test_after_a_no_at_the_hub_the_way_back_leads_to_this_app_only(target, back):
+    from authlib.integrations.base_client.errors import OAuthError
+
+    from hub_tools.space.look import LAUNCH
+
+    answer = LAUNCH["app_kwargs"]["exception_handlers"][OAuthError]
+    request = SimpleNamespace(query_params={"_target_url": target})
+    assert asyncio.run(answer(request, OAuthError("access_denied"))).headers["location"] == back
 
 
 def cached(folder, name, size, read):

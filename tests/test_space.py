@@ -486,6 +486,7 @@ def test_a_visitor_who_is_signed_in_opens_a_pull_request_after_a_yes_to_the_diff
 def test_who_says_no_at_the_hub_comes_back_to_the_page(signed_in):
     page = signed_in("alice", answer="Deny")
     told(page, "You were not signed in. Nothing was written in your name.")
+    told(page, "SynBench-Score", "#said")
 
 
 def test_who_is_not_signed_in_writes_nothing(new_page, space, hub):  # noqa: F811

@@ -80,9 +80,13 @@ button[role="tab"].selected { color: #1d4ed8 }
 HEAD = '<meta name="description" content="How good is a pretrained vision encoder? Told without any data.">'
 
 
-async def _not_signed_in(_: Request, error: OAuthError) -> RedirectResponse:
+async def _not_signed_in(request: Request, error: OAuthError) -> RedirectResponse:
     """Go back to the page after a no at the Hub: Gradio by itself would answer with an error 500."""
-    return RedirectResponse(f"/?sign_in={'refused' if error.error == 'access_denied' else 'failed'}")
+    said = "refused" if error.error == "access_denied" else "failed"
+    page = request.query_params.get("_target_url") or "/"
+    # Of this app only.
+    page = page if page.startswith("/") and not page.startswith(("//", "/\\")) else "/"
+    return RedirectResponse(f"{page}{'&' if '?' in page else '?'}sign_in={said}")
 
 
 LAUNCH: dict[str, Any] = {
