@@ -36,7 +36,7 @@ _ARGUMENTS = (
     "--disable-gpu",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
-WAIT = 20_000
+WAIT = 40_000
 """Milliseconds that anything on a page may take; a busy machine needs more than Playwright's five seconds."""
 
 # On a Space, Gradio itself asks elsewhere for what it draws the Hub's header with, and complains where it gets none.
