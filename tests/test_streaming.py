@@ -105,7 +105,7 @@ def test_it_is_the_same_from_the_cache_and_goes_on_from_what_another_left(baseli
         (saturating, {"images": 768}),
         (linear, {"images": 512, "target_stderr": 0.004}),
         (linear, {"images": 256, "target_stderr": 1e-6, "max_images": 1000}),
-        (saturating, {"images": 512, "target_stderr": 0.03, "max_images": 6000}),
+        (saturating, {"images": 512, "target_stderr": 0.006, "max_images": 8000}),
     ],
     ids=["bent", "error", "error out of reach", "bent, error"],
 )
