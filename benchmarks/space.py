@@ -95,7 +95,7 @@ def ask(client, seed: int) -> dict:
     try:
         return client.predict(*question, api_name="/score")
     except CancelledError:
-        # Gradio closes the stream of answers when nothing is asked for; once in a hundred times, just as something is.
+        # Seen once in several hundred questions, in Gradio's client; why is not known.
         note("the client lost its stream, and asks again")
         return client.predict(*question, api_name="/score")
 
