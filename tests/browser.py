@@ -220,6 +220,7 @@ def launch_app(what: str, env: Mapping[str, str], *, seconds: float = 90) -> Ite
             "GRADIO_SERVER_PORT": str(port),
             "PYTHONUNBUFFERED": "1",
         }
+        words = [*_measured(Path(folder)), *words]
         log = Path(folder) / "output.txt"
         process = subprocess.Popen(
             [sys.executable, *words],
@@ -247,6 +248,22 @@ def serve_app(blocks: Any, **options: Any) -> Iterator[str]:
         blocks.close()
 
 
+def _measured(folder: Path) -> list[str]:
+    """Return what a process is started through where the coverage of this one is measured, so that its own is too."""
+    try:
+        from coverage import Coverage
+    except ImportError:
+        return []
+    if Coverage.current() is None:
+        return []
+    settings = folder / "coverage.ini"
+    told = (
+        f"[run]\nsource_pkgs = synbench,hub_tools,app\nparallel = true\nsigterm = true\ndata_file = {ROOT}/.coverage\n"
+    )
+    settings.write_text(told)
+    return ["-m", "coverage", "run", f"--rcfile={settings}"]
+
+
 def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
@@ -266,6 +283,10 @@ def _await(app: Launched, seconds: float) -> None:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
+    # Where its coverage is measured, it writes that down when it is asked to end.
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(15)
     # What it started may have outlived it, and ignores the polite signal.
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
