@@ -16,13 +16,14 @@ from types import SimpleNamespace
 import pytest
 
 import synbench
-from hub_tools.space import sessions, sharing, weights, words
+from hub_tools.space import preloaded, sessions, sharing, weights, words
 from hub_tools.space.admission import Admitted, Asked
 from hub_tools.space.hardware import look
 from hub_tools.space.kept import key_of
+from hub_tools.space.line import NotHereError
 from hub_tools.space.running import News
-from hub_tools.space.work import Frame, Plan
-from synbench.errors import HubError
+from hub_tools.space.work import Frame, Plan, check_side, work
+from synbench.errors import EncoderError, HubError
 from synbench.versions import version_of
 
 from .reports import make_report
@@ -257,3 +258,55 @@ def test_what_is_asked_differently_is_kept_apart():
     keys = [key_of(asked, "cpu"), key_of(asked, "gpu"), *(key_of(other, "cpu") for other in others)]
     assert len(set(keys)) == 6
     assert key_of(replace(asked), "cpu") == keys[0]
+
+
+def test_the_work_tells_its_plan_first_and_ends_with_the_score():
+    frames = list(work(Asked("synbench:demo", 1024, 5, True)))
+    assert frames[0].plan is not None
+    assert (frames[0].plan.image_shape, frames[0].plan.dimension) == ((3, 16, 16), 64)
+    assert [frame.done for frame in frames] == [False] * (len(frames) - 1) + [True]
+    assert {frame.twin for frame in frames} == {False, True}
+    expected = synbench.score("synbench:demo", images=1024, seed=5, baseline="untrained")
+    assert frames[-1].report.synbench_score == expected.synbench_score
+    assert frames[-1].report.baseline.synbench_score == expected.baseline.synbench_score
+    # In the order of the draws, three for four images.
+    assert len(frames[-1].contributions) == 768
+
+
+def test_no_exception_leaves_the_work(monkeypatch, caplog):
+    def failing(error):
+        def stream(*_, **__):
+            raise error
+            yield
+
+        monkeypatch.setattr("synbench.streaming.stream", stream)
+        (frame,) = work(Asked("org/model", 1024))
+        return frame.error
+
+    told = failing(EncoderError("expected this, got that. Pass trust_remote_code=True, or a local folder."))
+    assert told == (
+        "expected this, got that. It cannot be scored here; on your own machine, synbench check org/model tells more."
+    )
+    assert failing(NotHereError("too large. Try elsewhere.")) == "too large. Try elsewhere."
+    told = failing(ZeroDivisionError("a secret"))
+    assert "Something went wrong here, and it is not your fault." in told
+    assert "a secret" not in told
+    assert told.rpartition(": ")[2].rstrip(".") in caplog.text
+
+
+def test_images_that_are_too_large_are_not_drawn():
+    plan = replace(EXACT, image_shape=(3, 32, 4096))
+    with pytest.raises(NotHereError, match="takes images of 4096 pixels a side, and this app draws 1024 at most"):
+        check_side("org/model", plan)
+
+
+def test_what_is_preloaded_leaves_the_threads_as_they_were():
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        assert preloaded.load() >= 1
+        preloaded.all_cores()
+        assert torch.get_num_threads() == preloaded.load()
+    finally:
+        torch.set_num_threads(before)

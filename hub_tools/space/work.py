@@ -117,7 +117,7 @@ def _work(asked: Asked) -> Iterator[Frame]:
         plan = None
         if not planned:
             plan, planned = _plan(partial.study), True
-            _check_side(asked.model, plan)
+            check_side(asked.model, plan)
         contributions = partial.scored.contributions() if partial.done and partial.scored else None
         yield Frame(
             plan=plan,
@@ -142,7 +142,12 @@ def _plan(study: "Study") -> Plan:
     )
 
 
-def _check_side(model: str, plan: Plan) -> None:
+def check_side(model: str, plan: Plan) -> None:
+    """Refuse images that are too large to be drawn here, as the loaded model takes them.
+
+    Raises:
+        NotHereError: a side has more than ``LARGEST_SIDE`` pixels.
+    """
     side = max(plan.image_shape[1:])
     if side > LARGEST_SIDE:
         raise NotHereError(
