@@ -257,10 +257,15 @@ def _measured(folder: Path) -> list[str]:
     if Coverage.current() is None:
         return []
     settings = folder / "coverage.ini"
-    told = (
-        f"[run]\nsource_pkgs = synbench,hub_tools,app\nparallel = true\nsigterm = true\ndata_file = {ROOT}/.coverage\n"
-    )
-    settings.write_text(told)
+    told = {
+        "source_pkgs": "synbench,hub_tools,app",
+        "parallel": "true",
+        "sigterm": "true",
+        "data_file": f"{ROOT}/.coverage",
+        # They would stand in what the app prints.
+        "disable_warnings": "module-not-imported,no-data-collected",
+    }
+    settings.write_text("\n".join(["[run]", *(f"{name} = {value}" for name, value in told.items())]) + "\n")
     return ["-m", "coverage", "run", f"--rcfile={settings}"]
 
 
