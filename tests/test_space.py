@@ -497,6 +497,15 @@ def test_who_is_not_signed_in_writes_nothing(new_page, space, hub):  # noqa: F81
     told(page, "You are not signed in. Sign in first", "#shared")
 
 
+def test_who_is_signed_in_is_not_offered_to_programs(space):
+    import httpx
+
+    offered = httpx.get(f"{space.url}/gradio_api/info").json()["named_endpoints"]
+    assert sorted(offered) == ["/compare", "/leaderboard", "/score", "/score_encoder"]
+    tools = [tool["name"] for tool in httpx.get(f"{space.url}/gradio_api/mcp/schema").json()]
+    assert not [name for name in tools if "login" in name]
+
+
 def ask(client, app, button, session, *, data, query="", origin):
     """Do what a page does when a button is pressed, as any program could; return when it is done."""
     config = client.get(f"{app.url}/config").json()

@@ -56,7 +56,6 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
             with gr.Tab("About", id="about"):
                 gr.Markdown(ABOUT)
         offer(get)
-        _keep_private(app)
 
         def from_address(request: gr.Request) -> dict[Any, Any]:
             """Do what the address says: ?model=, ?compare=a,b, ?result=, ?tab=."""
@@ -77,6 +76,7 @@ def build(get: Callable[[], Leaderboard] | None = None) -> gr.Blocks:
         app.load(from_address, None, [tabs, comparing.models, *page.outputs], **PRIVATE)
         app.load(listing.load, listing.filters, listing.outputs, concurrency_limit=4, **PRIVATE)
         listed.select(listing.load, listing.filters, listing.outputs, concurrency_limit=4, **PRIVATE)
+    _keep_private(app)
     # The line is our own, and fair; Gradio's only has to hold all of it.
     app.queue(max_size=256, default_concurrency_limit=16)
     workers.warm_up()
@@ -113,10 +113,11 @@ def _found(text: str) -> tuple[str, ...]:
 
 
 def _keep_private(app: gr.Blocks) -> None:
-    """Hide what Gradio's own button for signing in would offer to programs: who is signed in."""
+    """Hide from programs what Gradio's button for signing in adds to an app once it is put together: who is it."""
     for function in app.fns.values():
-        if function.api_name == "_check_login_status" or getattr(function.fn, "__name__", "") == "_check_login_status":
+        if getattr(function.fn, "__name__", "") == "_check_login_status":
             function.api_visibility = "private"
+    app.config = app.get_config_file()
 
 
 def _first(get: Callable[[], Leaderboard]) -> None:
