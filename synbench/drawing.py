@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from . import texture
 from .design import Design
 from .mixture import PIXEL_CENTRE, MixtureSpec
 from .seeding import PIXELS, POPULATION, place, sequence
+from .settings import TEXTURE
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +73,9 @@ class Renderer:
         self._block = torch.empty(spec.block, spec.dimension, device=device)
         # Float64 where there is one: a coordinate is a sum over all pixels.
         wide = torch.float32 if self._block.device.type == "mps" else torch.float64
-        self._direction = torch.tensor(spec.mean_direction(), device=device, dtype=wide)
+        self._textured = spec.direction == TEXTURE
+        if not self._textured:
+            self._direction = torch.tensor(spec.mean_direction(), device=device, dtype=wide)
         self._along = torch.empty(spec.block, device=device, dtype=wide)
         self._means: tuple[float, torch.Tensor] | None = None
 
@@ -104,7 +108,10 @@ class Renderer:
     def population(
         self, rows: Design
     ) -> "tuple[Float32[torch.Tensor, 'n channels height width'], Float64[torch.Tensor, ' n']]":
-        """Return x = 0.5 + (2y − 1)·s·μ̂ + η for each row of a design, and the coordinates μ̂ᵀη."""
+        """Return x = 0.5 + (2y − 1)·s·μ̂ + η for each row of a design, and the coordinates μ̂ᵀη.
+
+        Of a mixture of textures: x = 0.5 + A·G(±s)·η, and the coordinates q(η).
+        """
         import torch
 
         spec, device = self.spec, self._block.device
@@ -114,7 +121,7 @@ class Renderer:
         for number in np.unique(blocks).tolist():
             if self._hold(POPULATION, number):
                 _fill(self._block, spec, POPULATION, number)
-                self._along = self._block.to(self._direction.dtype) @ self._direction
+                self._along = self._coordinates()
             at = np.flatnonzero(blocks == number)
             if spec.block == 1:
                 for row in at.tolist():
@@ -123,14 +130,45 @@ class Renderer:
             to, source = (_moved(i, device) for i in (at, rows.draws[at] % spec.block))
             images[to], coordinates[to] = self._block[source], self._along[source]
         shift = _moved(((2 * rows.labels - 1) * rows.scales).astype(np.float32), device)
+        if self._textured:
+            return _textured(images.view(-1, *spec.image_shape), shift) + PIXEL_CENTRE, coordinates
         images += PIXEL_CENTRE
         images += shift[:, None] * self._direction.float()
         return images.view(-1, *spec.image_shape), coordinates
+
+    def _coordinates(self) -> "torch.Tensor":
+        """Return where the noise of the held block lies along what the classes differ in: μ̂ᵀη or q(η)."""
+        import torch
+
+        if not self._textured:
+            return self._block.to(self._direction.dtype) @ self._direction
+        noise = self._block.to(self._along.dtype).view(-1, *self.spec.image_shape)
+        power = torch.fft.fft2(noise).abs() ** 2 / noise[0, 0].numel() - 1
+        found: torch.Tensor = (power * _as(texture.contrast(*self.spec.image_shape), power)).sum(dim=(1, 2, 3))
+        return found
 
     def _hold(self, where: tuple[int, int], number: int) -> bool:
         """Note which block is held from now on, and tell whether it has to be drawn."""
         held, self._held = self._held, (*where, number)
         return held != self._held
+
+
+def _textured(
+    noise: "Float32[torch.Tensor, 'n channels height width']", shift: "Float32[torch.Tensor, ' n']"
+) -> "Float32[torch.Tensor, 'n channels height width']":
+    """Return A·G(t)·η for white noise η and t of each image."""
+    import torch
+
+    channels, height, width = noise.shape[1:]
+    gain = 1 + shift.view(-1, 1, 1, 1) * _as(texture.contrast(channels, height, width), noise)
+    waves = torch.fft.fft2(noise) * gain * _as(texture.amplitudes(height, width), noise)
+    return torch.einsum("cd,ndhw->nchw", _as(texture.colours(channels), noise), torch.fft.ifft2(waves).real)
+
+
+def _as(array: np.ndarray, like: "torch.Tensor") -> "torch.Tensor":
+    import torch
+
+    return torch.tensor(array, dtype=like.dtype, device=like.device)
 
 
 def _moved(array: np.ndarray, device: Any) -> "torch.Tensor":

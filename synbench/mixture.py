@@ -16,7 +16,8 @@ from jaxtyping import Float, Int64
 
 from .errors import ArgumentError
 from .seeding import DIRECTION, LABELS, RENDERER_VERSION, place, sequence
-from .settings import IMAGES, SAMPLES, SCALES, check_integer, check_scales
+from .settings import DIRECTIONS, IMAGES, SAMPLES, SCALES, TEXTURE, check_integer, check_scales
+from .texture import LEAST_SIDE
 
 if TYPE_CHECKING:
     import datasets
@@ -36,7 +37,8 @@ class MixtureSpec:
         image_shape: (channels, height, width); D is their product.
         scales: s > 0; the class means sit at 0.5 ± s·μ̂.
         direction: μ̂: ``"uniform"`` (1/√D in every pixel, the paper's), ``"random"`` (a unit
-            vector drawn from ``seed``), or D numbers in the shape of the image, scaled to norm 1.
+            vector drawn from ``seed``), or D numbers in the shape of the image, scaled to norm 1; or ``"texture"``:
+            the means are equal, and spectra differ (see ``synbench.texture``), for the population protocol.
         seed: a non-negative integer.
 
     Raises:
@@ -63,17 +65,22 @@ class MixtureSpec:
         seed = check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")
         object.__setattr__(self, "seed", seed)
         if isinstance(self.direction, str):
-            if self.direction not in ("uniform", "random"):
+            if self.direction not in DIRECTIONS:
                 raise ArgumentError(
-                    f"direction must be 'uniform', 'random' or an array of {self.dimension} numbers, "
+                    f"direction must be {', '.join(map(repr, DIRECTIONS))} or an array of {self.dimension} numbers, "
                     f"got {self.direction!r}."
+                )
+            if self.direction == TEXTURE and min(self.image_shape[1:]) < LEAST_SIDE:
+                raise ArgumentError(
+                    f"direction 'texture' needs images of {LEAST_SIDE} by {LEAST_SIDE} or more, which have waves of "
+                    f"two orientations, got {self.image_shape}. Choose 'uniform'."
                 )
             return
         try:
             given = np.array(self.direction, dtype=np.float64).reshape(-1)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ArgumentError(
-                f"direction must be 'uniform', 'random' or an array of {self.dimension} numbers, got "
+                f"direction must be {', '.join(map(repr, DIRECTIONS))} or an array of {self.dimension} numbers, got "
                 f"{type(self.direction).__name__} ({error})."
             ) from error
         # By the largest first: no square overflows or vanishes.
@@ -102,7 +109,16 @@ class MixtureSpec:
         return int(min(_LARGEST_BLOCK, 1 << (fitting.bit_length() - 1)))
 
     def mean_direction(self) -> Float[np.ndarray, " D"]:
-        """Return μ̂, float64, of norm 1."""
+        """Return μ̂, float64, of norm 1.
+
+        Raises:
+            ArgumentError: the classes differ in texture: their means are equal.
+        """
+        if self.direction == TEXTURE:
+            raise ArgumentError(
+                "a mixture of textures has no class-mean direction: its classes differ in their spectra, and only the "
+                "population protocol can draw it. Choose protocol='population', or direction='uniform'."
+            )
         if self._given is not None:
             return self._given
         if self.direction == "uniform":

@@ -80,7 +80,7 @@ def prepare(
 def key_of(encoder: Encoder, settings: Settings) -> Key:
     """Return what the representations of a study depend on."""
     contract, population = encoder.contract, settings.protocol == "population"
-    spec = MixtureSpec(contract.shape, settings.scales, seed=settings.seed)
+    spec = MixtureSpec(contract.shape, settings.scales, settings.direction, settings.seed)
     return Key(
         encoder=encoder.identity or "",
         architecture=encoder.record.architecture,

@@ -65,6 +65,7 @@ def score(
     epsilons: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
     seed: int = 0,
+    direction: str | None = None,
     as_published: bool = False,
     batch_size: int | None = None,
     untrained: bool = False,
@@ -90,6 +91,9 @@ def score(
         epsilons: in [0, 1); the paper's 0, 0.2, …, 0.8 by default.
         thresholds: a_t in [0.6, 1); the paper's 0.6, 0.65, …, 0.95, 0.99 by default.
         seed: a non-negative integer; same seed, same number.
+        direction: of the class means: ``"uniform"``, by default, or ``"random"``; or ``"texture"``: the classes differ
+            in their spectra instead, of the population protocol. Read κ then: it says how much of a texture's
+            difference the representations make linear (``synbench.texture``).
         as_published: of the paper protocol: reproduce the authors' script.
         batch_size: images a forward pass; by default it is found: it halves while memory runs out.
         untrained: score the untrained twin instead.
@@ -124,6 +128,7 @@ def score(
         epsilons=epsilons,
         thresholds=thresholds,
         seed=seed,
+        direction=direction,
         as_published=as_published,
     )
     processes = launched(loading.get("device")) if distributed else ALONE

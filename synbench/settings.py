@@ -29,6 +29,11 @@ MAX_IMAGES = 65_536
 HEADLINE_EPSILON, HEADLINE_THRESHOLD = 0.0, 0.7
 """Where the one-number score is read."""
 
+DIRECTIONS = ("uniform", "random", "texture")
+"""What the classes differ along: a direction of their means, or their texture."""
+
+TEXTURE = "texture"
+
 PROTOCOLS: tuple[str, ...] = ("population", "paper")
 SPLITS: tuple[str, ...] = ("train", "test")
 
@@ -63,6 +68,7 @@ class Settings:
         epsilons: 0 ≤ ε < 1, relative to ‖μ‖₂.
         thresholds: 0.6 ≤ a_t < 1, the range of the curve's grid.
         seed: a non-negative integer; 0 is a seed like any other.
+        direction: ``"uniform"``, ``"random"``, or ``"texture"``, of the population protocol; see ``MixtureSpec``.
         as_published: reproduce the authors' script (see ``synbench.paper``).
 
     Raises:
@@ -81,11 +87,19 @@ class Settings:
     epsilons: Sequence[float] = field(default=EPSILONS)
     thresholds: Sequence[float] = field(default=THRESHOLDS)
     seed: int = 0
+    direction: str = "uniform"
     as_published: bool = False
 
     def __post_init__(self) -> None:
         if self.protocol not in PROTOCOLS:
             raise ArgumentError(f"protocol must be one of {', '.join(map(repr, PROTOCOLS))}, got {self.protocol!r}.")
+        if self.direction not in DIRECTIONS:
+            raise ArgumentError(f"direction must be one of {', '.join(map(repr, DIRECTIONS))}, got {self.direction!r}.")
+        if self.direction == TEXTURE and self.protocol != "population":
+            raise ArgumentError(
+                "direction='texture' belongs to protocol='population': the paper's draws classes that differ in their "
+                "means. Leave one of the two out."
+            )
         check_flag("as_published", self.as_published)
         self._check_sizes()
         check_integer("seed", self.seed, least=0, remedy="every seed gives its own draws, 0 included")

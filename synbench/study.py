@@ -46,7 +46,9 @@ class Study:
     @cached_property
     def spec(self) -> MixtureSpec:
         """The mixture that is drawn."""
-        return MixtureSpec(self.encoder.contract.shape, self.settings.scales, seed=self.settings.seed)
+        return MixtureSpec(
+            self.encoder.contract.shape, self.settings.scales, self.settings.direction, self.settings.seed
+        )
 
     @cached_property
     def _embedder(self) -> Embedder:

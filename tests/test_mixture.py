@@ -233,7 +233,7 @@ def test_other_datasets_are_not_taken_for_recipes():
         ({"scales": "0.1"}, r"scales must be a sequence of numbers, got '0\.1'\. Put it in a list"),
         ({"seed": -1}, r"seed must be an integer of at least 0, got -1; every seed gives its own draws, 0 included"),
         ({"seed": 1.5}, r"seed must be an integer of at least 0, got 1\.5"),
-        ({"direction": "up"}, r"direction must be 'uniform', 'random' or an array of 192 numbers, got 'up'"),
+        ({"direction": "up"}, r"direction must be 'uniform', 'random', 'texture' or an array of 192 numbers, got 'up'"),
         ({"direction": [1.0, 2.0]}, r"direction must hold 192 finite numbers.*got 2 with norm"),
         ({"direction": ["a", "b"]}, r"direction must be .* got list \(could not convert"),
         ({"image_shape": np.array([[3, 8], [8, 8]])}, r"image_size must be one to three integers"),
