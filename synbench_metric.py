@@ -53,6 +53,7 @@ With a model:
     scales (list of `float`): half the distance between the class means in image space, in (0, 1000]; default
         0.1, 0.2, ..., 4.9.
     seed (`int`): of the drawn images, at least 0; default 0. Same seed, same number.
+    direction (`str`): what the classes differ along: "uniform" (default), "random", or "texture"; see docs/validity.md.
     revision (`str`): branch, tag or commit on the Hub; the result holds the commit hash.
     pooling (`str`): "cls", "mean", "cls+mean", "pooler" or "projected"; default by the rule in docs/encoders.md.
     device (`str`): such as "cuda:0"; default the accelerator, or the CPU.
@@ -86,7 +87,8 @@ With both:
         batches of 256; default False, or True with the configuration "as_published".
 
 Returns a flat dict: `synbench_score` (at epsilon 0 and threshold 0.7) with its `stderr` and 95 % `interval`, `meaning`
-(a sentence), `scores`, `scores_stderr` and `scores_interval` (one row per epsilon, one column per threshold), `kappa`,
+(a sentence), `scores`, `scores_stderr` and `scores_interval` (one row per epsilon, one column per threshold),
+`epsilon_covariance` (for each threshold, of the errors of its scores; None under the paper protocol), `kappa`,
 `kappa_stderr` and `kappa_interval` (one per epsilon: the share of the images' discriminability that is kept; None under
 the paper protocol), `epsilons`, `thresholds`, `scales`, `accuracy` and `bound` (one row per epsilon, one column per
 scale), `raw_accuracy`, `raw_bound`, `protocol`, `diagnostics`, `baseline`, `settings`, `warnings`, `schema_version`,
@@ -251,6 +253,7 @@ class Synbench(evaluate.Metric):
         epsilons: Any = None,
         thresholds: Any = None,
         seed: int = 0,
+        direction: str | None = None,
         revision: str | None = None,
         pooling: str | None = None,
         device: Any = None,
@@ -301,7 +304,13 @@ class Synbench(evaluate.Metric):
         if model is None:
             given = [
                 name
-                for name, value in {**for_model, **sizes, "untrained": untrained, "baseline": baseline}.items()
+                for name, value in {
+                    **for_model,
+                    **sizes,
+                    "direction": direction,
+                    "untrained": untrained,
+                    "baseline": baseline,
+                }.items()
                 if value is not None and value is not False
             ]
             given += ["seed"] * (seed != 0) + ["cache"] * (cache is not True)
@@ -321,7 +330,7 @@ class Synbench(evaluate.Metric):
                 raise ArgumentError(
                     "pass model= or representations, not both; compute() what was added before without model= first."
                 )
-            settings = make_settings(**asked, **sizes, scales=scales, seed=seed)
+            settings = make_settings(**asked, **sizes, scales=scales, seed=seed, direction=direction)
             twins = [untrained] if baseline is None else [False, True]
             how = {"cache": cache, "clear": self.process_id == 0, **for_model}
             if self.num_process == 1:

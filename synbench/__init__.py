@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .loading import load_encoder
     from .mixture import MixtureSpec
     from .plots import plot_report
+    from .probe import ProbeReport, Recommendation, RobustLinearProbe, recommend_epsilon
     from .recipes import with_pixels
     from .registration import register, unregister
     from .report import Report, json_schema
@@ -55,6 +56,10 @@ _HOMES = {
     "MixtureSpec": "mixture",
     "plot_comparison": "comparison_plot",
     "plot_report": "plots",
+    "ProbeReport": "probe",
+    "Recommendation": "probe",
+    "RobustLinearProbe": "probe",
+    "recommend_epsilon": "probe",
     "with_pixels": "recipes",
     "register": "registration",
     "unregister": "registration",
@@ -74,8 +79,11 @@ __all__ = [
     "HubError",
     "MixtureSpec",
     "OutputError",
+    "ProbeReport",
+    "Recommendation",
     "Report",
     "RepresentationError",
+    "RobustLinearProbe",
     "SynBenchError",
     "check",
     "compare",
@@ -83,6 +91,7 @@ __all__ = [
     "load_encoder",
     "plot_comparison",
     "plot_report",
+    "recommend_epsilon",
     "register",
     "score",
     "unregister",

@@ -17,7 +17,7 @@ import typer
 
 from hub_tools.commands import app as hub_app
 
-from . import __version__, cli_cache
+from . import __version__, cli_cache, cli_probe
 from . import cli_options as o
 from .errors import ArgumentError, SynBenchError
 from .output import check_writable, replacing
@@ -92,6 +92,7 @@ def score(
     epsilons: Annotated[str | None, typer.Option(help="Comma-separated, in [0, 1); default 0,0.2,0.4,0.6,0.8.")] = None,
     thresholds: Annotated[str | None, typer.Option(help="Comma-separated, in [0.6, 1); default 0.6 to 0.99.")] = None,
     seed: o.Seed = 0,
+    direction: o.Direction = None,
     revision: o.Revision = None,
     pooling: o.Pooling = None,
     device: o.Device = None,
@@ -126,6 +127,7 @@ def score(
             "epsilons": o.numbers(epsilons),
             "thresholds": o.numbers(thresholds),
             "seed": seed,
+            "direction": direction,
             "as_published": as_published,
         }
         make_settings(**asked)
@@ -292,6 +294,9 @@ def check(
             from .terminal import print_check
 
             print_check(found)
+
+
+app.command(epilog=_EPILOG)(cli_probe.probe)
 
 
 @app.command()

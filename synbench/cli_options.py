@@ -22,6 +22,9 @@ TrustRemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the model's own code; needs a pinned --revision.")
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same number.")]
+Direction = Annotated[
+    str | None, typer.Option(help="What the classes differ along: uniform (default), random, or texture.")
+]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; default the accelerator.")]
 Dtype = Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16 or float64.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images a forward pass; default found, halved if memory runs out.")]

@@ -14,6 +14,7 @@ import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from jaxtyping import Float32, Float64
@@ -26,6 +27,16 @@ FORMAT = 1
 _ABANDONED = 24 * 3600.0
 _TOUCHED_EVERY = 60.0
 _TICK = 50_000_000
+
+
+class AnyKey(Protocol):
+    """What an entry is named by: a dataclass of everything that changes its vectors, and the digest of it."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def digest(self) -> str:
+        """The name of the entry."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +102,7 @@ class Entry:
         notes: what went wrong, for the report.
     """
 
-    def __init__(self, key: Key, model: str, *, fresh: bool = False, clear: bool = True) -> None:
+    def __init__(self, key: AnyKey, model: str, *, fresh: bool = False, clear: bool = True) -> None:
         """Open an entry; nothing is written before the first piece.
 
         Args:

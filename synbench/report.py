@@ -162,6 +162,11 @@ class Report(Versioned):
     scores: list[list[float | None]] = Field(description="One row per ε, one column per a_t.")
     scores_stderr: list[list[float | None]] = Field(description="In the shape of scores.")
     scores_interval: list[list[Interval | None]] = Field(description="In the shape of scores.")
+    epsilon_covariance: list[Rows] | None = Field(
+        default=None,
+        description="For each a_t, the covariance of the errors of its scores, ε by ε: they saw the same images. None "
+        "where it is not known.",
+    )
     kappa: list[float] | None = Field(
         description="Share of the images' discriminability that is kept, one per ε; above 1 by noise, or where a "
         "response that is not linear separates the classes more than Gaussian ones. None under the paper protocol."
@@ -204,9 +209,13 @@ class Report(Versioned):
             "raw_accuracy": ([self.raw_accuracy], 1, width),
             "raw_bound": ([self.raw_bound], 1, width),
         }
+        for column, matrix in enumerate(self.epsilon_covariance or ()):
+            shapes[f"epsilon_covariance[{column}]"] = (matrix, rows, rows)
         for name, (value, height, length) in shapes.items():
             if len(value) != height or any(len(row) != length for row in value):
                 raise ValueError(f"{name} must have {height} rows of {length}")
+        if self.epsilon_covariance is not None and len(self.epsilon_covariance) != columns:
+            raise ValueError(f"epsilon_covariance must have {columns} matrices")
         return self
 
     def to_csv(self) -> str:

@@ -12,8 +12,8 @@ from . import classifier, curve
 from .diagnostics import Diagnostics
 from .population import Population
 from .report import Report
-from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings
-from .uncertainty import QUANTILE, Scores, kappa_interval, paper_scores, population_scores
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, TEXTURE, Settings
+from .uncertainty import QUANTILE, Scores, epsilon_covariance, kappa_interval, paper_scores, population_scores
 from .versions import version_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,10 @@ def of_population(
         error = np.sqrt((share**2) @ ((ends[1] - ends[0]) / (2 * QUANTILE)) ** 2)
         low, high = np.maximum(kappa - QUANTILE * error, 0), kappa + QUANTILE * error
     low, high, error = (np.where(found.limited, np.nan, side) for side in (low, high, error))
+    covariance = epsilon_covariance(found, settings.thresholds)[:, asked][:, :, asked]
     values = {
+        # All or nothing: a matrix with holes would help nobody.
+        "epsilon_covariance": None if np.isnan(covariance).any() else plain(covariance),
         "kappa": plain(kappa[asked]),
         "kappa_stderr": plain(error[asked]),
         "kappa_interval": [_whole(pair) for pair in plain(np.stack([low, high], axis=1)[asked])],
@@ -83,6 +86,10 @@ def of_population(
             **{n: getattr(checked, n) for n in ("skewness", "excess_kurtosis", "score_shift", "gaussian_gap")},
         },
     }
+    study = told.get("study")
+    if study is not None and study.spec.direction == TEXTURE:
+        row = epsilons.index(HEADLINE_EPSILON)
+        values["meaning"] = _of_texture(float(kappa[row]), float(low[row]), float(high[row]))
     return _report("population", found.trade_off(), scores, settings, values, list(warnings), **told)
 
 
@@ -151,11 +158,18 @@ def _report(
         synbench_score=score,
         stderr=stderr,
         interval=interval,
-        meaning=_meaning(score, interval),
+        meaning=values.pop("meaning", None) or _meaning(score, interval),
         scores=table,
         scores_stderr=plain(scores.stderr[asked, :-1]),
         scores_interval=[intervals[row][:-1] for row in asked],
-        **{"kappa": None, "kappa_stderr": None, "kappa_interval": None, "diagnostics": None, **values},
+        **{
+            "epsilon_covariance": None,
+            "kappa": None,
+            "kappa_stderr": None,
+            "kappa_interval": None,
+            "diagnostics": None,
+            **values,
+        },
         epsilons=list(settings.epsilons),
         thresholds=list(settings.thresholds),
         scales=list(found.scales),
@@ -183,6 +197,15 @@ def _meaning(score: float | None, interval: list[float] | None) -> str:
         f"At ε = {HEADLINE_EPSILON:g} and a_t = {HEADLINE_THRESHOLD:g} the representations keep {_percent(score)} "
         f"({_percent(interval[0])} to {_percent(interval[1])}) of the best robustness-accuracy trade-off, which the "
         f"images themselves have (100 %)."
+    )
+
+
+def _of_texture(kappa: float, low: float, high: float) -> str:
+    """Say it by κ: few encoders keep enough of a texture for an accuracy at which the score begins."""
+    around = "" if np.isnan(low) else f" ({_percent(low)} to {_percent(high)})"
+    return (
+        f"By their means the classes are alike, and differ in texture: of the best classifier's discriminability, a "
+        f"linear one on the representations keeps {_percent(kappa)}{around}."
     )
 
 

@@ -86,6 +86,25 @@ def contributions(found: Population, threshold: float, row: int = 0) -> Float[np
     return _contributions(found, [threshold], row, _slopes(found, [threshold]), found.kappas)[:, 0]
 
 
+def epsilon_covariance(found: Population, thresholds: Sequence[float]) -> Float[np.ndarray, "a e e"]:
+    """Return, for each threshold accuracy, the covariance of the errors of the scores, ε by ε.
+
+    What draws add is shared, Σ c_i·c'_i; what no single draw can answer for is taken to be each score's own, which
+    can only make a difference of two look less sure. The diagonal is the square of ``population_scores``' errors.
+    NaN where these are.
+    """
+    slopes, scores = _slopes(found, thresholds), population_scores(found, thresholds)
+    parts = np.stack(
+        [_contributions(found, thresholds, row, slopes, found.kappas) for row in range(found.kappas.shape[1])]
+    )
+    shared: np.ndarray = np.einsum("ena,fna->aef", parts, parts)
+    own = np.eye(len(parts)) * np.maximum(scores.stderr.T[:, :, None] ** 2 - shared, 0.0)
+    covariance: np.ndarray = shared + own
+    unsure = np.isnan(scores.stderr.T)
+    covariance[unsure[:, :, None] | unsure[:, None, :]] = np.nan
+    return covariance
+
+
 def _upper(found: Population) -> Float[np.ndarray, "b e"]:
     return kappa_interval(found.squared, found.stderr, found.most)[1]
 

@@ -45,7 +45,7 @@ def test_public_names_are_the_declared_ones():
     assert len(synbench.__all__) == len(set(synbench.__all__))
     for name in synbench.__all__:
         assert getattr(synbench, name) is not None
-    public = {n for n in vars(synbench) if not n.startswith("_")} - set(MODULES) - {"demo"}
+    public = {n for n in vars(synbench) if not n.startswith("_")} - set(MODULES) - {"demo", "probe"}
     assert public <= {*synbench.__all__, "import_module", "TYPE_CHECKING", "Any"}
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         synbench.nonsense  # noqa: B018

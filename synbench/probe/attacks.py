@@ -1,0 +1,227 @@
+"""Attacks on the whole model, from pixels to the decision of a probe: how little it takes to change it.
+
+Perturbations are measured by ℓ2, in units of [0, 1] a pixel, at the input size of the encoder; pictures stay within
+[0, 1]. For each picture the smallest perturbation counts that any attack found, shortened by bisection: DDN (Rony et
+al. 2019), FMN (Pintor et al. 2021) from where DDN came out, and PGD (Madry et al. 2018) with a random start at each
+radius that the picture has withstood. So one run gives robust accuracy at every radius. It is an upper bound: no attack
+proves that there is no smaller perturbation. What is found counts only if the pipeline itself, in its own precision,
+decides otherwise on the clipped picture.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int
+
+from synbench.batching import BatchSize
+from synbench.encoders import Encoder, evaluating
+from synbench.errors import SynBenchError
+from synbench.random_state import kept
+
+from .head import Head
+from .searching import foolbox, smallest, within
+from .vectors import forward
+
+if TYPE_CHECKING:
+    import torch
+
+ATTACKS = ("DDN", "FMN", "PGD")
+
+_HALVINGS = 10
+"""Each perturbation is shortened along its ray, to one part in 2¹⁰: DDN takes 5 % off a step, and may not arrive."""
+
+_RANGE = 20.0
+"""Of the logits of a picture: a softmax of them sees the nearest class first, and is far from underflow."""
+
+_ROUNDING = 1e-6
+
+
+class NotAttackableError(SynBenchError):
+    """The encoder gives no gradient to go by."""
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What it took to change the decision.
+
+    Attributes:
+        norms: of the smallest perturbation found, by picture; 0 where the decision was wrong from the start, infinite
+            where none was found.
+        vanishing: share of the pictures whose gradient is zero or not finite: attacks that go by it are blind there.
+    """
+
+    norms: Float[np.ndarray, " n"]
+    vanishing: float
+
+
+def attack(
+    encoder: Encoder,
+    head: Head,
+    images: Float32[np.ndarray, "n c h w"],
+    labels: Int[np.ndarray, " n"],
+    radii: Sequence[float],
+    *,
+    steps: int = 100,
+    batch_size: BatchSize,
+    seed: int = 0,
+    done: Callable[[int], object] = lambda _: None,
+) -> Attacked:
+    """Look for the smallest perturbation of each picture that changes the decision.
+
+    Args:
+        encoder: loaded, and differentiable: it has a module.
+        head: of the probe.
+        images: in units of [0, 1].
+        labels: classes as integers.
+        radii: of PGD, rising.
+        steps: of each attack.
+        batch_size: pictures a pass; it is halved when memory runs out.
+        seed: of random starts.
+        done: told how many pictures are done more.
+
+    Raises:
+        NotAttackableError: the encoder gives no gradient.
+    """
+    from accelerate.utils.memory import clear_device_cache
+
+    norms, blind, at = [], 0, 0
+    while at < len(images):
+        last, shrunk = min(at + batch_size.size, len(images)), False
+        try:
+            found, vanishing = _batch(encoder, head, images[at:last], labels[at:last], radii, steps, [seed, at])
+        except Exception as error:
+            shrunk = batch_size.shrink(error)
+            if not shrunk:
+                raise
+        if shrunk:
+            clear_device_cache(garbage_collection=True)
+            continue
+        norms.append(found)
+        blind += int(vanishing.sum())
+        done(last - at)
+        at = last
+    return Attacked(np.concatenate(norms), blind / len(images))
+
+
+def _batch(
+    encoder: Encoder,
+    head: Head,
+    images: Float32[np.ndarray, "n c h w"],
+    labels: Int[np.ndarray, " n"],
+    radii: Sequence[float],
+    steps: int,
+    seed: list[int],
+) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
+    import torch
+
+    library = foolbox()
+    right = head.classes(forward(encoder, images)) == labels
+    norms = np.where(right, np.inf, 0.0)
+
+    def fooled(rows: Int[np.ndarray, " m"], tried: Float32[np.ndarray, "m c h w"]) -> Bool[np.ndarray, " m"]:
+        usable = np.isfinite(tried).all(axis=(1, 2, 3))
+        changed = head.classes(forward(encoder, np.where(usable[:, None, None, None], tried, 0))) != labels[rows]
+        return np.asarray(usable & changed)
+
+    def keep(rows: Int[np.ndarray, " m"], tried: "torch.Tensor") -> None:
+        """Shorten perturbations as far as the pipeline still decides otherwise, and note how long they are."""
+        moved = np.clip(tried.detach().cpu().numpy(), 0, 1) - images[rows]
+        far, near = np.full(len(rows), np.inf), np.zeros(len(rows))
+        for step in range(_HALVINGS + 1):
+            at = np.where(np.isfinite(far), (far + near) / 2, 1.0)
+            pushed = (images[rows] + at.astype(np.float32)[:, None, None, None] * moved).clip(0, 1)
+            over = fooled(rows, pushed)
+            far, near = np.where(over, at, far), np.where(over, near, at)
+            size = np.sqrt(((pushed.astype(np.float64) - images[rows]) ** 2).sum(axis=(1, 2, 3)))
+            norms[rows[over]] = np.minimum(norms[rows[over]], size[over])
+            if step == 0:
+                # What the pipeline does not confirm is not followed.
+                rows, moved, far, near = rows[over], moved[over], far[over], near[over]
+            if not len(rows):
+                break
+
+    with _differentiable(encoder.module), _seeded(seed, encoder.device):
+        whole = _whole(encoder, head, images)
+        x, y = (torch.from_numpy(v).to(encoder.device) for v in (images, labels))
+        vanishing = _vanishing(whole, x, y)
+        model = library.PyTorchModel(whole, bounds=(0, 1), device=encoder.device)
+        rows = np.flatnonzero(right)
+        if len(rows):
+            for tried in smallest(library, model, x[rows], y[rows], steps):
+                keep(rows, tried)
+        for radius in radii:
+            rows = np.flatnonzero(norms > radius * (1 + _ROUNDING))
+            if len(rows):
+                keep(rows, within(library, model, x[rows], y[rows], radius, steps))
+    return norms, vanishing
+
+
+def _whole(encoder: Encoder, head: Head, images: Float32[np.ndarray, "n c h w"]) -> "torch.nn.Module":
+    """Return the way from pixels to logits as a module, with logits of a size that a softmax does not saturate at."""
+    import torch
+
+    centre, weight, bias = (
+        torch.from_numpy(v.astype(np.float32)).to(encoder.device) for v in (head.centre, head.weight, head.bias)
+    )
+    size = float(np.median(np.ptp(head.logits(forward(encoder, images)), axis=1))) / _RANGE or 1.0
+
+    class Whole(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            vectors = (encoder.represent(pixels) - centre) / head.scale
+            return (vectors @ weight.T + bias) / size
+
+    # foolbox asks for a module in evaluation mode; that of the encoder is set apart, and is not a part of it.
+    return Whole().eval()
+
+
+def _vanishing(whole: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor") -> Bool[np.ndarray, " n"]:
+    """Tell where the gradient of the margin is zero or not finite."""
+    import torch
+
+    x = x.clone().requires_grad_()
+    try:
+        logits = whole(x)
+        if not logits.requires_grad:
+            raise NotAttackableError("its output does not depend on its input by any way that torch follows")
+        own = torch.nn.functional.one_hot(y, logits.shape[1]).bool()
+        margin = logits[own] - logits.masked_fill(own, -torch.inf).amax(dim=1)
+        (slope,) = torch.autograd.grad(margin.sum(), x)
+    except (RuntimeError, SynBenchError) as error:
+        from synbench.batching import out_of_memory
+
+        if out_of_memory(error) or isinstance(error, NotAttackableError):
+            raise
+        raise NotAttackableError(str(error).splitlines()[0]) from error
+    size = slope.flatten(1).double().norm(dim=1)
+    found: np.ndarray = (~torch.isfinite(size) | (size == 0)).cpu().numpy()
+    return found
+
+
+@contextlib.contextmanager
+def _differentiable(module: Any) -> Iterator[None]:
+    """Let gradients reach the pixels, and no weight; put all back after."""
+    import torch
+
+    weights = [p for p in module.parameters() if p.requires_grad]
+    with evaluating(module), torch.inference_mode(False), torch.enable_grad():
+        for weight in weights:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in weights:
+                weight.requires_grad_()
+
+
+@contextlib.contextmanager
+def _seeded(seed: list[int], device: str) -> Iterator[None]:
+    import torch
+
+    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
+    with kept(number):
+        if device.startswith("cuda"):
+            torch.cuda.manual_seed(number)
+        yield
