@@ -107,6 +107,15 @@ def test_options_reach_the_study(run):
     assert (settings.precision.dtype, settings.precision.reason) == ("float64", "asked for")
 
 
+def test_textures_are_scored_and_told_as_such(run):
+    code, out, _ = run("score", "--direction", "texture", "--images", "512", "--json")
+    report = json.loads(out)
+    assert (code, report["settings"]["direction"]) == (0, "texture")
+    assert "differ in texture" in report["meaning"]
+    code, _, err = run("score", "--direction", "texture", "--samples", "8")
+    assert (code, "direction='texture' belongs to protocol='population'" in err) == (2, True)
+
+
 def test_untrained_twin_is_told_apart(run):
     code, out, _ = run("score", *FEW, "--untrained")
     assert code == 0

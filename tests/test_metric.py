@@ -22,10 +22,10 @@ from .recipes_parity import CASES, representations
 
 FEW = {"samples": 64, "scales": [1.0, 2.0]}
 KEYS = [
-    "synbench_score", "stderr", "interval", "meaning", "scores", "scores_stderr", "scores_interval", "epsilon_covariance", "kappa",
-    "kappa_stderr", "kappa_interval", "epsilons", "thresholds", "scales", "accuracy", "bound", "raw_accuracy",
-    "raw_bound", "protocol", "diagnostics", "baseline", "settings", "warnings", "schema_version", "seconds", "images",
-    "from_cache",
+    "synbench_score", "stderr", "interval", "meaning", "scores", "scores_stderr", "scores_interval",
+    "epsilon_covariance", "kappa", "kappa_stderr", "kappa_interval", "epsilons", "thresholds", "scales", "accuracy",
+    "bound", "raw_accuracy", "raw_bound", "protocol", "diagnostics", "baseline", "settings", "warnings",
+    "schema_version", "seconds", "images", "from_cache",
 ]  # fmt: skip
 
 
