@@ -143,7 +143,7 @@ def test_no_epsilon_beats_zero_in_the_population():
 
 @pytest.mark.slow
 def test_the_covariance_is_that_of_many_studies():
-    studies, encoder, epsilons = 150, LinearEncoder(32, 0.42), [0.0, 0.2, 0.4]
+    studies, encoder, epsilons = 100, LinearEncoder(32, 0.42), [0.0, 0.2, 0.4]
     values, told = [], []
     for seed in range(studies):
         found = estimate(encoder.represent(seed, 1536), SCALES, epsilons)
@@ -153,8 +153,8 @@ def test_the_covariance_is_that_of_many_studies():
     for one, other in ((0, 1), (0, 2), (1, 2)):
         spread = np.std(values[:, one] - values[:, other], ddof=1)
         expected = np.sqrt(told[one, one] + told[other, other] - 2 * told[one, other])
-        # A standard deviation from 150 studies is known to 6 %: 4 of these; what no draw answers for only adds.
-        assert -0.24 < np.log(expected / spread) < 0.35, (one, other, expected, spread)
+        # A standard deviation from 100 studies is known to 7 %: 4 of these; what no draw answers for only adds.
+        assert -0.28 < np.log(expected / spread) < 0.35, (one, other, expected, spread)
         # Without what is shared it would be too large by more than that, or this would show nothing.
         assert np.log(np.sqrt(told[one, one] + told[other, other]) / expected) > 0.1
 
@@ -162,7 +162,7 @@ def test_the_covariance_is_that_of_many_studies():
 @pytest.mark.slow
 def test_the_best_is_named_as_often_as_it_says():
     """Where C is isotropic every classifier is the same: each ε is a best one, and 95 % of studies must name it."""
-    studies, encoder = 120, LinearEncoder(8, 0.5, decades=0.0)
+    studies, encoder = 80, LinearEncoder(8, 0.5, decades=0.0)
     assert np.ptp(encoder.kappas) < 1e-9
     named = np.zeros(len(EPSILONS))
     for seed in range(studies):
