@@ -509,6 +509,7 @@ def _check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: 
         ("protocol", lambda r: r.protocol, str),
         ("grid of scales", lambda r: tuple(map(scale_key, r.scales)), lambda key: _listed([k * 1e-6 for k in key])),
         ("precision", lambda r: r.settings.precision.dtype if r.settings.precision else None, str),
+        ("mixture", lambda r: r.settings.direction, str),
     ):
         if not (differing := _differing(reports, labels, value, told)):
             continue

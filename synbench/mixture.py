@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from .errors import ArgumentError
 from .seeding import DIRECTION, LABELS, RENDERER_VERSION, place, sequence
 from .settings import DIRECTIONS, IMAGES, SAMPLES, SCALES, TEXTURE, check_integer, check_scales
-from .texture import LEAST_SIDE
+from .texture import LEAST_SIDE, MOST_CHANGE, steepest
 
 if TYPE_CHECKING:
     import datasets
@@ -74,6 +74,12 @@ class MixtureSpec:
                 raise ArgumentError(
                     f"direction 'texture' needs images of {LEAST_SIDE} by {LEAST_SIDE} or more, which have waves of "
                     f"two orientations, got {self.image_shape}. Choose 'uniform'."
+                )
+            if self.direction == TEXTURE and (most := max(self.scales) * steepest(*self.image_shape)) > MOST_CHANGE:
+                raise ArgumentError(
+                    f"direction 'texture' needs scales that change no wave's amplitude by more than {MOST_CHANGE:.0%}, "
+                    f"since its optimum is known for small changes, got {most:.0%} at scale {max(self.scales):g} and "
+                    f"size {self.image_shape}. Lower scales=, or draw larger images."
                 )
             return
         try:

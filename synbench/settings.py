@@ -32,7 +32,7 @@ HEADLINE_EPSILON, HEADLINE_THRESHOLD = 0.0, 0.7
 DIRECTIONS = ("uniform", "random", "texture")
 """What the classes differ along: a direction of their means, or their texture."""
 
-TEXTURE = "texture"
+UNIFORM, TEXTURE = "uniform", "texture"
 
 PROTOCOLS: tuple[str, ...] = ("population", "paper")
 SPLITS: tuple[str, ...] = ("train", "test")

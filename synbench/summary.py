@@ -118,7 +118,9 @@ def with_baseline(report: Report, twin: Report, covariance: float) -> Report:
         "difference_stderr": error,
         "difference_interval": interval,
     }
-    values["meaning"] = f"{report.meaning} {_meaning_of_baseline(difference, interval, twin.synbench_score)}".strip()
+    textured = report.settings.direction == TEXTURE
+    beside = _kappas(report, twin) if textured else (difference, interval, twin.synbench_score)
+    values["meaning"] = f"{report.meaning} {_meaning_of_baseline(*beside)}".strip()
     values["seconds"] = report.seconds + twin.seconds
     return Report.from_dict(values)
 
@@ -207,6 +209,19 @@ def _of_texture(kappa: float, low: float, high: float) -> str:
         f"By their means the classes are alike, and differ in texture: of the best classifier's discriminability, a "
         f"linear one on the representations keeps {_percent(kappa)}{around}."
     )
+
+
+def _kappas(report: Report, twin: Report) -> tuple[float | None, list[float] | None, float | None]:
+    """Return the difference of κ at ε = 0, its interval as if the two had seen different images, and the twin's κ."""
+    found = []
+    for one in (report, twin):
+        row = one.epsilons.index(HEADLINE_EPSILON) if HEADLINE_EPSILON in one.epsilons else None
+        if row is None or one.kappa is None or one.kappa_stderr is None or one.kappa_stderr[row] is None:
+            return None, None, None
+        found.append((one.kappa[row], one.kappa_stderr[row] or 0.0))
+    (own, error), (other, error_of_other) = found
+    reach = QUANTILE * float(np.hypot(error, error_of_other))
+    return own - other, [own - other - reach, own - other + reach], other
 
 
 def _meaning_of_baseline(difference: float | None, interval: list[float] | None, twin: float | None) -> str:

@@ -26,6 +26,9 @@ ALIKE = 0.9
 
 LEAST_SIDE = 4
 
+MOST_CHANGE = 0.5
+"""Of an amplitude, at the largest scale: beyond, κ = s is no longer near the optimum."""
+
 
 def frequencies(height: int, width: int) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
     """Return |f| in cycles a pixel, and cos 2θ: 1 along the width, −1 along the height.
@@ -68,6 +71,11 @@ def contrast(channels: int, height: int, width: int) -> Float[np.ndarray, "h w"]
     found: np.ndarray = turned / np.sqrt(2 * channels * (turned**2).sum())
     found.setflags(write=False)
     return found
+
+
+def steepest(channels: int, height: int, width: int) -> float:
+    """Return the greatest relative change of an amplitude by a unit of t."""
+    return float(np.abs(contrast(channels, height, width)).max())
 
 
 @lru_cache(maxsize=4)

@@ -61,7 +61,7 @@ EPSILONS_SORTED = sorted(EPSILONS)
 
 def test_scores_of_zero_are_no_preference_for_a_reason():
     found = recommend_epsilon(with_scores([0.0] * 5, stderr=0.0))
-    assert found.epsilon is None
+    assert (found.epsilon, found.as_good) == (None, [])
     assert found.meaning == "At a_t = 0.7 every score is 0: no ε reaches that accuracy, and there is no preference."
 
 
@@ -90,7 +90,7 @@ def test_the_order_of_the_epsilons_means_nothing(order, scores, error):
     turned = with_scores(values[order], error, epsilons=[EPSILONS[i] for i in order])
     one, other = recommend_epsilon(base), recommend_epsilon(turned)
     assert (one.epsilon, one.best, one.as_good) == (other.epsilon, other.best, other.as_good)
-    assert one.best in one.as_good
+    assert one.best in one.as_good or not any(values)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +157,16 @@ def test_the_covariance_is_that_of_many_studies():
         assert -0.28 < np.log(expected / spread) < 0.35, (one, other, expected, spread)
         # Without what is shared it would be too large by more than that, or this would show nothing.
         assert np.log(np.sqrt(told[one, one] + told[other, other]) / expected) > 0.1
+
+
+def test_a_flat_curve_is_told_apart_as_seldom_as_it_says():
+    """Five scores that are equal in truth: which is the best is chance, and 95 % of studies must see no preference."""
+    studies, rng, flat, inside = 400, np.random.default_rng(0), 0, 0
+    for _ in range(studies):
+        found = recommend_epsilon(with_scores(0.5 + 0.01 * rng.standard_normal(5), 0.01, 0.0), margin=0)
+        flat += found.epsilon is None
+        inside += all(low == 0 for low, _ in found.behind_interval)
+    assert min(flat, inside) >= studies * 0.95 - 3.5 * np.sqrt(studies * 0.95 * 0.05)
 
 
 @pytest.mark.slow

@@ -9,7 +9,9 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub_tools.annotation.plan_settings import digest, other_settings
 from hub_tools.score.eval_results import eval_results_entries, eval_results_file
+from hub_tools.score.proposal import command
 from hub_tools.score.reading import read_entries, read_eval_results, read_model_index
 from hub_tools.score.results import (
     BENCHMARK,
@@ -68,6 +70,22 @@ def test_what_must_not_be_published_is_refused(changes, said):
     for publish in (numbers, model_index_result, eval_results_entries):
         with pytest.raises(ArgumentError, match=said):
             publish(report)
+
+
+def test_textures_stand_on_no_card():
+    report = make_report(settings={"direction": "texture"})
+    for publish in (numbers, model_index_result):
+        with pytest.raises(ArgumentError, match="expected a score of the standard mixture, got one of textures"):
+            publish(report)
+
+
+def test_a_plan_tells_a_score_of_textures_from_its_own():
+    report = make_report(settings={"direction": "texture"})
+    assert other_settings(report, {"images": 8192}) == "direction is texture, expected uniform"
+    assert other_settings(make_report(), {"images": 8192}) is None
+    assert command(report).endswith("--images 8192 --direction texture")
+    assert "--direction" not in command(make_report())
+    assert digest({"direction": "uniform"}) == digest({}) != digest({"direction": "texture"})
 
 
 def test_the_hubs_own_client_reads_the_result_of_the_card():

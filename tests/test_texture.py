@@ -54,7 +54,7 @@ def test_power_falls_by_the_square_of_the_frequency():
 
 
 def test_classes_have_equal_means_and_turned_spectra():
-    images, _, rows = drawn(16384, (1, 8, 8), scale=4.9)
+    images, _, rows = drawn(16384, (1, 16, 16), scale=4.9)
     values = images.double().numpy()
     means = [values[rows.labels == label].mean(axis=0) for label in (0, 1)]
     assert np.abs(means[0] - means[1]).max() < 5 * 0.25 * np.sqrt(4 / 16384) * 2
@@ -142,10 +142,10 @@ def test_one_orientation_alone_keeps_its_share():
 
 def test_pixels_themselves_keep_nothing():
     report = synbench.score(
-        lambda images: images.flatten(1), image_size=(1, 8, 8), direction="texture", images=8192, cache=False
+        lambda images: images.flatten(1), image_size=(1, 16, 16), direction="texture", images=8192, cache=False
     )
     assert report.kappa[0] < 0.03
-    assert synbench.score(lambda x: x.flatten(1), image_size=(1, 8, 8), images=2048, cache=False).kappa[0] > 0.97
+    assert synbench.score(lambda x: x.flatten(1), image_size=(1, 16, 16), images=2048, cache=False).kappa[0] > 0.97
 
 
 def test_the_same_pictures_whatever_the_ranges():
@@ -159,6 +159,20 @@ def test_the_same_pictures_whatever_the_ranges():
         assert torch.equal(along, coordinates[start : start + 70])
     other, _ = draw_population(MixtureSpec((3, 16, 16), direction="texture", seed=4), rows)
     assert not torch.equal(other, whole)
+
+
+def test_the_twin_is_compared_by_the_same_number():
+    report = synbench.score("synbench:demo", direction="texture", images=2048, baseline="untrained", cache=False)
+    twin = report.baseline.kappa[0]
+    assert f"random weights keeps {100 * twin:.1f} %" in report.meaning
+    assert twin > 0.01, "a score of 0 would not be told from it"
+
+
+def test_textures_are_not_compared_with_means():
+    one = synbench.score("synbench:demo", images=512, cache=False)
+    other = synbench.score("synbench:demo", images=512, direction="texture", untrained=True, cache=False)
+    with pytest.raises(ArgumentError, match=r"expected reports of one mixture, got .*uniform.*texture"):
+        synbench.compare([one, other])
 
 
 def test_recipes_hold_textures():
@@ -192,6 +206,8 @@ def test_the_cache_keeps_textures_apart(tmp_path, monkeypatch):
             r"direction='texture' belongs to protocol='population'",
         ),
         (lambda: MixtureSpec((3, 3, 8), direction="texture"), r"needs images of 4 by 4 or more.*got \(3, 3, 8\)"),
+        (lambda: MixtureSpec((1, 8, 8), direction="texture"), r"no wave's amplitude by more than 50%.*got 75% at sc"),
+        (lambda: MixtureSpec(32, [1.0, 60.0], "texture"), r"got \d+% at scale 60 and size \(3, 32, 32\)"),
         (lambda: MixtureSpec(8, direction="texture").mean_direction(), r"a mixture of textures has no class-mean dir"),
         (
             lambda: draw(MixtureSpec(8, direction="texture"), "train", 1.0, [0], [1]),

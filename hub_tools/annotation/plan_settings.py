@@ -8,7 +8,7 @@ from typing import Any
 from synbench.errors import ArgumentError
 from synbench.pooling import CHOICES
 from synbench.report import Report
-from synbench.settings import HEADLINE_EPSILON, Settings, make_settings, scale_key, with_sizes
+from synbench.settings import HEADLINE_EPSILON, UNIFORM, Settings, make_settings, scale_key, with_sizes
 
 MIXTURE = (
     "protocol",
@@ -20,6 +20,7 @@ MIXTURE = (
     "epsilons",
     "thresholds",
     "seed",
+    "direction",
     "as_published",
 )
 """What ``synbench.settings.make_settings`` takes."""
@@ -94,7 +95,7 @@ def digest(asked: Mapping[str, Any]) -> str:
     (True, False)
     """
     study = mixture(asked)
-    told = {name: getattr(study, name) for name in MIXTURE}
+    told = {name: getattr(study, name) for name in MIXTURE if (name, getattr(study, name)) != ("direction", UNIFORM)}
     told |= {name: asked[name] for name in LOADING if name in asked and (name, asked[name]) != ("dtype", "float32")}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -108,6 +109,7 @@ def other_settings(report: Report, asked: Mapping[str, Any]) -> str | None:
     wanted: dict[str, tuple[Any, Any]] = {
         "protocol": (study.protocol, report.protocol),
         "seed": (study.seed, settings.seed),
+        "direction": (study.direction, settings.direction or UNIFORM),
         "samples": (study.samples, settings.samples),
         "target_stderr": (study.target_stderr, settings.target_stderr),
         "max_images": (study.max_images, settings.max_images),

@@ -3,6 +3,7 @@
 import re
 
 from synbench.report import Report
+from synbench.settings import UNIFORM
 
 from .changes import README, Change
 from .eval_results import EVAL_RESULTS_PATH
@@ -69,6 +70,8 @@ def command(report: Report) -> str:
         parts.append(f"--images {report.images}")
     if settings.seed:
         parts.append(f"--seed {settings.seed}")
+    if settings.direction not in (None, UNIFORM):
+        parts.append(f"--direction {settings.direction}")
     if settings.as_published:
         parts.append("--as-published")
     if settings.precision is not None and settings.precision.dtype != "float32":

@@ -15,7 +15,7 @@ from typing import Any
 from synbench.errors import ArgumentError
 from synbench.report import Report
 from synbench.seeding import RENDERER_VERSION
-from synbench.settings import EPSILONS, HEADLINE_EPSILON, HEADLINE_THRESHOLD, PROTOCOLS, SCALES, scale_key
+from synbench.settings import EPSILONS, HEADLINE_EPSILON, HEADLINE_THRESHOLD, PROTOCOLS, SCALES, TEXTURE, scale_key
 
 BENCHMARK = "synbench/gaussian-mixture"
 """The benchmark dataset that results name, unless they are told another."""
@@ -72,13 +72,18 @@ def numbers(report: Report) -> list[Number]:
     What is undefined is left out.
 
     Raises:
-        ArgumentError: the headline score is undefined, or the report is of an untrained twin.
+        ArgumentError: the headline score is undefined, or the report is of an untrained twin, or of textures.
     """
     model = report.settings.model
     if model is not None and not model.trained:
         raise ArgumentError(
             "expected the score of a trained encoder, got that of its untrained twin, which is a baseline of ours and "
             "says nothing about the weights on the card. Score the model without --untrained."
+        )
+    if report.settings.direction == TEXTURE:
+        raise ArgumentError(
+            "expected a score of the standard mixture, got one of textures, whose result is κ and stands on no card: "
+            "beside others it would look like a bad score. Score the model without --direction."
         )
     if report.synbench_score is None:
         raise ArgumentError(

@@ -2,7 +2,8 @@
 
 The score of ε says how much of the best trade-off the ε-robust classifier keeps at a wanted accuracy a_t. The ε
 with the highest score is the recommended one (Ko et al., arXiv 2210.02989, section 3.4). With an error to each
-score, more than one ε may be the best: those that are not shown to be worse, by Hsu's comparisons with the best.
+score, more than one ε may be the best: those that are not shown to be worse, by comparisons of all pairs, since which
+one comes out best is a matter of chance too.
 
 In the population protocol no ε > 0 can win: κ_ε ≤ κ_0, as ε = 0 is Fisher's discriminant, and the score rises with
 κ. What is left to ask is how much ε costs, and which ε > 0 cost nothing that matters. In the paper protocol an
@@ -23,7 +24,7 @@ from synbench.report import Record, Report
 from synbench.settings import HEADLINE_THRESHOLD
 
 LEVEL = 0.95
-"""The probability that the ε with the best score is among those named."""
+"""The probability that all differences lie in their intervals, and with them that each best ε is among those named."""
 
 MARGIN = 0.01
 """A difference of scores that nobody would choose by."""
@@ -36,7 +37,8 @@ class Recommendation(Record):
     epsilon: float | None = Field(description="The ε with the best score; None if there is no preference.")
     best: float = Field(description="The ε with the best score, preferred or not; the smallest of equal ones.")
     as_good: list[float] = Field(
-        description="Every ε not shown to be worse than the best by more than the margin; rising."
+        description="Every ε not shown to be worse than the best by more than the margin; rising. None where all "
+        "scores are 0."
     )
     epsilons: list[float]
     scores: list[float] = Field(description="At the threshold, one per ε.")
@@ -54,7 +56,7 @@ def recommend_epsilon(
     """Return the ε at which an encoder's score is best for a wanted accuracy, and which others are as good.
 
     ε* = argmax_ε score(ε, a_t). An ε is as good unless score(ε*) − score(ε) exceeds ``margin`` with a probability of
-    95 %, for all ε together (one-sided, Bonferroni). Where every ε is as good, the curve is flat: no preference.
+    95 %, for all pairs of ε together (Bonferroni). Where every ε is as good, the curve is flat: no preference.
 
     Args:
         report: of ``synbench.score``, the dict of ``metric.compute``, or a file that ``--output`` wrote.
@@ -96,11 +98,12 @@ def recommend_epsilon(
     first = int(order[np.argmax(values[order])])
     behind = values[first] - values
     spread = _spread(np.array(errors, dtype=np.float64), covariance, first)
-    reach = norm.ppf(1 - (1 - LEVEL) / (2 * (len(values) - 1))) * spread
-    single = norm.ppf(1 - (1 - LEVEL) / (len(values) - 1)) * spread
-    good = behind - single <= margin
+    pairs = len(values) * (len(values) - 1) / 2
+    reach = norm.ppf(1 - (1 - LEVEL) / (2 * pairs)) * spread
+    good = behind - reach <= margin
     flat = bool(good.all())
-    as_good = sorted(e for e, g in zip(report.epsilons, good, strict=True) if g)
+    # Where nothing is kept, nothing is good.
+    as_good = sorted(e for e, g in zip(report.epsilons, good, strict=True) if g) if values.any() else []
     best = report.epsilons[first]
     return Recommendation(
         threshold=threshold,
