@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from synbench import classifier
 from synbench.errors import ArgumentError, RepresentationError
-from synbench.probe.objective import Problem, bounds, objective, separation, value_and_gradient
+from synbench.probe.objective import Problem, bounds, separation, value_and_gradient
 from synbench.probe.robust import RobustLinearProbe
 
 seeds = st.integers(0, 2**32 - 1)
@@ -39,6 +39,10 @@ def sample(seed, classes=3, n=60, d=4, apart=1.0):
 def problem_of(x, y, radius=0.5, cost=1.0, intercept=True):
     order = np.argsort(y, kind="stable")
     return Problem(x[order], y[order], np.bincount(y), radius, cost, intercept)
+
+
+def objective(problem, weights, intercepts, smoothing=0.0):
+    return value_and_gradient(problem, weights, intercepts, smoothing)[0]
 
 
 def primal(x, y, probe):
@@ -364,13 +368,30 @@ def test_no_rotation_shift_or_constant_coordinate_changes_it(seed, classes, epsi
 
 
 @settings(max_examples=20, deadline=None)
-@given(seeds, st.integers(2, 4), levels, st.sampled_from([1e-6, 0.1, 30.0, 1e6]))
+@given(seeds, st.integers(2, 4), levels, st.sampled_from([1e-140, 1e-6, 0.1, 30.0, 1e6, 1e140]))
 def test_other_units_are_another_strength_of_the_penalty(seed, classes, epsilon, k):
     x, y, _ = sample(seed, classes)
     probe = RobustLinearProbe(epsilon, tol=1e-8).fit(x, y)
     other = RobustLinearProbe(epsilon, C=1 / k**2, tol=1e-8).fit(k * x, y)
     assert other.radius_ == pytest.approx(k * probe.radius_, rel=1e-9)
     close(probe, other, x, k * x)
+
+
+@pytest.mark.parametrize("power", [-511, -100, 27, 100, 530])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_a_power_of_2_in_the_units_changes_no_digit(power, classes, intercept):
+    """F(kX, C/k²) at W/k is F(X, C) at W over k², and a power of 2 goes through every sum and product unrounded."""
+    x, y, _ = sample(3, classes)
+    x, k = x + 3.0, 2.0**power
+    probe = RobustLinearProbe(0.4, fit_intercept=intercept).fit(x, y)
+    other = RobustLinearProbe(0.4, C=2.0 ** (-2 * power), fit_intercept=intercept).fit(k * x, y)
+    assert np.array_equal(other.coef_ * k, probe.coef_)
+    assert np.array_equal(other.intercept_, probe.intercept_)
+    assert (other.gap_, other.n_iter_) == (probe.gap_, probe.n_iter_)
+    assert (other.radius_, other.separation_) == (k * probe.radius_, k * probe.separation_)
+    assert np.array_equal(other.margins(k * x, y), k * probe.margins(x, y))
+    assert other.robust_score(k * x, y) == probe.robust_score(x, y) > 0
 
 
 @settings(max_examples=20, deadline=None)
@@ -449,16 +470,72 @@ def test_too_few_steps_are_told_with_the_gap_they_left():
     assert primal(x, y, exact) >= primal(x, y, probe) * (1 - probe.gap_) * (1 - 1e-9)
 
 
+@pytest.mark.parametrize("C", [1e-90, 1e-12, 1e-6, 1e-3])
+def test_however_small_the_weights_are_the_gap_closes(C):  # noqa: N803
+    """Weights of the order of C are far below the first smoothing, which has to see that it is in the way."""
+    x, y, _ = sample(0)
+    assert RobustLinearProbe(0.4, C=C, tol=1e-6).fit(x, y).gap_ <= 1e-6
+
+
+def test_where_rounding_ends_the_descent_more_steps_are_not_advised():
+    """At C = 1e16 the gradient would have to be known to more digits than the objective has."""
+    x, y, _ = sample(2)
+    with pytest.warns(ConvergenceWarning) as told:
+        probe = RobustLinearProbe(0.4, tol=1e-300).fit(1e8 * x, y)
+    assert probe.n_iter_ < probe.max_iter
+    text = f"and stopped after {probe.n_iter_} steps, as rounding allows no further descent. Lower C = 1, or scale"
+    assert text in str(told[0].message)
+    assert "max_iter" not in str(told[0].message)
+    # With the objective as large as it is, 1e17, L-BFGS itself gives up at a gap of 1.
+    assert probe.gap_ < 0.9
+
+
+@pytest.mark.parametrize(
+    ("size", "power"), [(1e160, r"1e\+32."), (1e307, r"1e\+61."), (1e-200, r"1e-(39|40)."), (1e-310, r"1e-6[12].")]
+)
+@pytest.mark.parametrize("epsilon", [0.0, 0.4])
+def test_sizes_whose_products_float64_cannot_hold_are_refused(size, power, epsilon):
+    x, y, _ = sample(0)
+    text = (
+        rf"lie in 1e-100 \.\.\. 1e\+100, got about {power}: float64 cannot hold .* Scale the representations to a size"
+    )
+    with pytest.raises(ArgumentError, match=text):
+        RobustLinearProbe(epsilon).fit(size * x, y)
+
+
+def test_the_limit_is_on_the_product_of_the_strength_and_the_size():
+    x, y, _ = sample(0)
+    with pytest.raises(ArgumentError, match=r"got about 1e\+1..: float64"):
+        RobustLinearProbe(0.4, C=1e120).fit(x, y)
+    for size, strength in ((1e153, 1e-306), (1e-150, 1e300), (1e-45, 1.0)):
+        assert RobustLinearProbe(0.4, C=strength).fit(size * x, y).gap_ <= 1e-4
+
+
 @pytest.mark.parametrize(
     ("parameters", "text"),
     [
+        ({"epsilon": None}, r"epsilon must lie in \[0, 1\): .* got None\. 0 fits plain"),
+        ({"epsilon": "0.1"}, r"epsilon must lie in \[0, 1\): .* got '0\.1'"),
+        ({"epsilon": False}, r"epsilon must lie in \[0, 1\): .* got False"),
+        ({"C": "a"}, r"C must be a positive number, got 'a'; 1 is usual"),
+        ({"C": None}, r"C must be a positive number, got None"),
+        ({"C": True}, r"C must be a positive number, got True"),
+        ({"C": 1j}, r"C must be a positive number, got 1j"),
+        ({"C": 10**400}, r"C must be a positive number, got 1000"),
+        ({"tol": "1e-4"}, r"tol must be a positive number, got '1e-4'; 1e-4 is usual"),
+        ({"tol": [1e-4]}, r"tol must be a positive number, got \[0\.0001\]"),
+        ({"max_iter": 1.5}, r"max_iter must be an integer of at least 1, got 1\.5; 1000 is usual"),
+        ({"max_iter": True}, r"max_iter must be an integer of at least 1, got True"),
+        ({"max_iter": None}, r"max_iter must be an integer of at least 1, got None"),
+        ({"fit_intercept": "no"}, r"fit_intercept must be True or False, got 'no'; True fits an intercept"),
+        ({"fit_intercept": 1}, r"fit_intercept must be True or False, got 1"),
         ({"epsilon": 1.0}, r"epsilon must lie in \[0, 1\): .* got 1\.0"),
         ({"epsilon": -0.1}, r"got -0\.1"),
         ({"epsilon": float("nan")}, r"epsilon must lie .* got nan"),
         ({"C": 0.0}, r"C must be a positive number, got 0\.0"),
         ({"C": float("inf")}, r"C must be a positive number, got inf"),
         ({"tol": -1.0}, r"tol must be a positive number, got -1\.0"),
-        ({"max_iter": 0}, r"max_iter must be at least 1, got 0"),
+        ({"max_iter": 0}, r"max_iter must be an integer of at least 1, got 0"),
     ],
 )
 def test_parameters_out_of_range_are_refused_when_it_is_fitted(parameters, text):
@@ -466,6 +543,18 @@ def test_parameters_out_of_range_are_refused_when_it_is_fitted(parameters, text)
     probe = RobustLinearProbe(**parameters)
     with pytest.raises(ArgumentError, match=text):
         probe.fit(x, y)
+
+
+def test_numbers_of_numpy_are_numbers():
+    x, y, _ = sample(0)
+    probe = RobustLinearProbe(0.25, 2.0, 2.0**-10, 500, fit_intercept=False).fit(x, y)
+    for one, whole in ((np.float32, np.int64), (np.float64, np.uint8)):
+        numbers = one(0.25), one(2), one(2.0**-10), whole(250)
+        other = RobustLinearProbe(*numbers, fit_intercept=np.bool_(False)).fit(x, y)
+        assert np.array_equal(other.coef_, probe.coef_)
+        # A float32 among the factors would round the radius.
+        assert other.radius_ == probe.radius_
+        assert other.robust_score(x, y, epsilon=one(0.25)) == probe.robust_score(x, y)
 
 
 def test_what_cannot_be_fitted_is_told():
@@ -500,3 +589,5 @@ def test_what_cannot_be_asked_is_told():
         probe.margins(x, y[:-1])
     with pytest.raises(ArgumentError, match=r"epsilon must lie in \[0, 1\)"):
         probe.robust_score(x, y, epsilon=1.0)
+    with pytest.raises(ArgumentError, match=r"epsilon must lie in \[0, 1\): .* got '0\.1'"):
+        probe.robust_score(x, y, epsilon="0.1")

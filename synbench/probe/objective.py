@@ -74,34 +74,32 @@ class Bounds:
     laplacian: Float[np.ndarray, "k k"]
 
 
+def exponent(values: Float[np.ndarray, "..."]) -> int:
+    """Return e with the greatest size of ``values`` in [2^(e − 1), 2^e), or 0 where all are 0.
+
+    Division by 2^e changes no digit, and squares of what it leaves neither overflow nor vanish.
+
+    >>> exponent(np.array([-5.0, 0.5])), exponent(np.zeros(3))
+    (3, 0)
+    """
+    return int(np.frexp(max(values.max(), -values.min()))[1])
+
+
 def separation(representations: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"]) -> float:
     """Return ρ, half the root mean square, over all pairs of classes, of the distance of their means.
 
     ρ² = Σ_k ‖μ_k − μ̄‖² / (2 (K − 1)), with μ̄ the mean of the class means, whatever the classes' sizes. For two
-    classes it is ‖μ‖, half the distance of the means: the unit of ε in the SynBench-Score.
+    classes it is ‖μ‖, half the distance of the means: the unit of ε in the SynBench-Score. Infinite where float64
+    has no number for it.
 
     >>> separation(np.array([[0.0, 0.0], [2.0, 0.0], [6.0, 3.0], [6.0, 5.0]]), np.array([0, 0, 1, 1]))
     3.2015...
     """
-    means = np.array([representations[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)])
+    size = exponent(representations)
+    means = np.array([np.ldexp(representations[labels == k], -size).mean(axis=0) for k in range(labels.max() + 1)])
     means -= means.mean(axis=0)
-    return float(np.sqrt(np.sum(means**2) / (2 * (len(means) - 1))))
-
-
-def objective(
-    problem: Problem,
-    weights: Float[np.ndarray, "k d"],
-    intercepts: Float[np.ndarray, " k"],
-    smoothing: float = 0.0,
-) -> float:
-    """Return F(W, b), with the norms √(‖·‖² + τ²) where ``smoothing`` is τ > 0.
-
-    >>> zero = np.zeros((2, 1)), np.zeros(2)
-    >>> two = Problem(np.array([[-1.0], [1.0]]), np.array([0, 1]), np.array([1, 1]), 0.5, 1.0, intercept=True)
-    >>> round(objective(two, *zero), 6)  # 2 log 2
-    1.386294
-    """
-    return value_and_gradient(problem, weights, intercepts, smoothing)[0]
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(np.sqrt(np.sum(means**2) / (2 * (len(means) - 1))), size))
 
 
 def value_and_gradient(
@@ -112,7 +110,13 @@ def value_and_gradient(
 ) -> tuple[float, Float[np.ndarray, "k d"], Float[np.ndarray, " k"]]:
     """Return F, its gradient in W and its gradient in b.
 
-    Where rows coincide and nothing is smoothed, the subgradient that is 0 for their norm.
+    With ``smoothing`` τ > 0 the norms are √(‖·‖² + τ²). Where rows coincide and nothing is smoothed, the subgradient
+    is the one that is 0 for their norm.
+
+    >>> two = Problem(np.array([[-1.0], [1.0]]), np.array([0, 1]), np.array([1, 1]), 0.5, 1.0, intercept=True)
+    >>> value, down, _ = value_and_gradient(two, np.zeros((2, 1)), np.zeros(2))
+    >>> round(value, 6), down.tolist()  # 2 log 2
+    (1.386294, [[1.0], [-1.0]])
     """
     table, norms = _table(problem, weights, intercepts, smoothing)
     loss, sums, linear = 0.0, np.zeros_like(norms), np.zeros_like(weights)
@@ -156,9 +160,10 @@ def bounds(
     scores -= best[labels][:, None]
     exact, straight = _table(problem, weights, np.zeros_like(best), 0.0)
     shares = scores.copy()
-    _softmax(shares)
+    smoothed_loss = float(np.sum(_softmax(shares)))
     scores += (exact - table)[labels]
-    upper = 0.5 * float(np.sum(weights**2)) + problem.cost * float(np.sum(_softmax(scores)))
+    loss = float(np.sum(_softmax(scores)))
+    upper = 0.5 * float(np.sum(weights**2)) + problem.cost * loss
     del scores
     if problem.intercept:
         shares = _rounded(shares, counts)
@@ -170,11 +175,13 @@ def bounds(
     shares[np.arange(len(labels)), labels] -= 1.0
     moved = problem.cost * (shares.T @ problem.representations) + laplacian @ weights
     lost = np.divide(straight * (norms - straight), norms, out=np.zeros_like(norms), where=norms > 0)
+    # How far the smoothed shares are from the best for the loss itself: their relative entropy.
+    astray = max(loss - smoothed_loss - float(np.sum(sums * (exact - table))), 0.0)
     return Bounds(
         upper=upper,
         lower=problem.cost * entropy - 0.5 * float(np.sum(moved**2)),
         intercepts=best,
-        slack=problem.cost * problem.radius * float(np.sum(sums * lost)),
+        slack=problem.cost * (problem.radius * float(np.sum(sums * lost)) + astray),
         curvature=problem.cost * float(counts.sum() - np.trace(sums)) / (len(counts) - 1),
         laplacian=laplacian,
     )

@@ -1,7 +1,9 @@
 """The ε-robust linear probe as a scikit-learn estimator."""
 # ruff: noqa: N803, N806 - the names of scikit-learn
 
+import math
 import warnings
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -14,8 +16,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import multiclass, validation
 
 from synbench.errors import ArgumentError, RepresentationError
+from synbench.settings import check_integer
 
-from .objective import separation
+from .objective import exponent, separation
 from .solver import minimise
 
 
@@ -76,19 +79,22 @@ class RobustLinearProbe(ClassifierMixin, BaseEstimator):
         """Fit to representations (n, d) and their labels (n,), of two classes at least.
 
         Raises:
-            ArgumentError: a parameter is out of range.
+            ArgumentError: a parameter is of another type or out of range, or C times the square of the size of the
+                representations is out of the range of float64 (beyond 1e±100).
             RepresentationError: there is one class only; or ε > 0 and the means of all classes coincide.
             ValueError: the representations are not a finite, dense matrix, or the labels do not fit.
 
         Warns:
-            ConvergenceWarning: ``max_iter`` steps left the gap above ``tol``.
+            ConvergenceWarning: the gap is above ``tol`` after ``max_iter`` steps, or where rounding ends the descent.
         """
-        _check_epsilon(self.epsilon)
-        for name, value in (("C", self.C), ("tol", self.tol)):
-            if not 0 < value < np.inf:
-                raise ArgumentError(f"{name} must be a positive number, got {value!r}.")
-        if not self.max_iter >= 1:
-            raise ArgumentError(f"max_iter must be at least 1, got {self.max_iter!r}.")
+        epsilon, C = _checked_epsilon(self.epsilon), _positive("C", self.C, "1 is usual")
+        tol = _positive("tol", self.tol, "1e-4 is usual")
+        max_iter = check_integer("max_iter", self.max_iter, least=1, remedy="1000 is usual")
+        if not isinstance(self.fit_intercept, (bool, np.bool_)):
+            raise ArgumentError(
+                f"fit_intercept must be True or False, got {self.fit_intercept!r}; True fits an intercept, and False "
+                f"keeps it at 0."
+            )
         X, y = _validated(self, X, y, dtype=np.float64)
         multiclass.check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -99,31 +105,37 @@ class RobustLinearProbe(ClassifierMixin, BaseEstimator):
             )
         self.separation_ = separation(X, labels)
         # The means themselves are not known to more digits.
-        if self.epsilon > 0 and self.separation_ <= 16 * np.finfo(np.float64).eps * np.abs(X).max():
+        if epsilon > 0 and self.separation_ <= 16 * np.finfo(np.float64).eps * np.abs(X).max():
             raise RepresentationError(
-                f"expected class means that differ, since epsilon = {self.epsilon:g} is relative to their distance, "
+                f"expected class means that differ, since epsilon = {epsilon:g} is relative to their distance, "
                 f"but all {len(self.classes_)} coincide: the representations do not tell the classes apart. "
                 f"Check the labels and the encoder, or fit with epsilon = 0."
             )
-        self.radius_ = float(self.epsilon) * self.separation_
+        self.radius_ = epsilon * self.separation_
         two = len(self.classes_) == 2
         found = minimise(
             X,
             labels,
             radius=self.radius_,
             # ½‖v‖² for v = w_1 − w_0 = 2 w_1 is twice ½‖W‖².
-            cost=self.C / 2 if two else self.C,
-            intercept=self.fit_intercept,
-            tol=self.tol,
-            max_iter=self.max_iter,
+            cost=C / 2 if two else C,
+            intercept=bool(self.fit_intercept),
+            tol=tol,
+            max_iter=max_iter,
         )
         self.coef_ = found.weights[1:] - found.weights[:1] if two else found.weights
         self.intercept_ = found.intercepts[1:] - found.intercepts[:1] if two else found.intercepts
         self.n_iter_, self.gap_ = found.iterations, found.gap
-        if self.gap_ > self.tol:
+        if self.gap_ > tol:
+            ending = (
+                f"at step {self.n_iter_}. Raise max_iter = {max_iter}, or lower C = {C:g}."
+                if self.n_iter_ >= max_iter
+                else f"and stopped after {self.n_iter_} steps, as rounding allows no further descent. "
+                f"Lower C = {C:g}, or scale the representations down, which is the same."
+            )
             warnings.warn(
-                f"expected a relative gap to the best classifier of at most tol = {self.tol:g}, got {self.gap_:.2g} at "
-                f"step {self.n_iter_}. Raise max_iter = {self.max_iter}, or lower C = {self.C:g}.",
+                f"expected a relative gap to the best classifier of at most tol = {tol:g}, "
+                f"got {self.gap_:.2g} {ending}",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -165,12 +177,15 @@ class RobustLinearProbe(ClassifierMixin, BaseEstimator):
         scores = self._logits(X)
         own = scores.argmax(axis=1) if y is None else self._encoded(X, y)
         vectors = self._vectors()
+        # By a power of 2, so that no square overflows or vanishes.
+        size = exponent(vectors)
+        vectors = np.ldexp(vectors, -size)
         norms = cdist(vectors, vectors)[own]
         ahead = np.take_along_axis(scores, own[:, None], axis=1) - scores
         level = np.where(ahead == 0, 0.0, np.copysign(np.inf, ahead))
         distances = np.divide(ahead, norms, out=level, where=norms > 0)
         np.put_along_axis(distances, own[:, None], np.inf, axis=1)
-        nearest: np.ndarray = distances.min(axis=1)
+        nearest: np.ndarray = np.ldexp(distances.min(axis=1), -size)
         return nearest
 
     def robust_score(self, X: Any, y: Any, epsilon: float | None = None) -> float:
@@ -180,10 +195,9 @@ class RobustLinearProbe(ClassifierMixin, BaseEstimator):
         ``score``, unless a representation lies on a boundary.
 
         Raises:
-            ArgumentError: ε is not in [0, 1), or a label in ``y`` was not there in ``fit``.
+            ArgumentError: ε is not a number in [0, 1), or a label in ``y`` was not there in ``fit``.
         """
-        level = self.epsilon if epsilon is None else epsilon
-        _check_epsilon(level)
+        level = _checked_epsilon(self.epsilon if epsilon is None else epsilon)
         return float(np.mean(self.margins(X, y) > level * self.separation_))
 
     def _checked(self, X: Any) -> Float[np.ndarray, "n d"]:
@@ -221,9 +235,28 @@ def _validated(probe: RobustLinearProbe, *data: Any, **options: Any) -> Any:
     return probe._validate_data(*data, **options)  # noqa: SLF001 - before scikit-learn 1.6
 
 
-def _check_epsilon(epsilon: float) -> None:
-    if not 0 <= epsilon < 1:
+def _number(value: Any) -> float:
+    """Return a real number as a float, and anything else, also a bool, as NaN."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _positive(name: str, value: Any, remedy: str) -> float:
+    number = _number(value)
+    if not 0 < number < math.inf:
+        raise ArgumentError(f"{name} must be a positive number, got {value!r}; {remedy}.")
+    return number
+
+
+def _checked_epsilon(epsilon: Any) -> float:
+    number = _number(epsilon)
+    if not 0 <= number < 1:
         raise ArgumentError(
             f"epsilon must lie in [0, 1): it is relative to the distance from a class mean to the midpoint, "
-            f"got {epsilon!r}."
+            f"got {epsilon!r}. 0 fits plain logistic regression."
         )
+    return number
