@@ -8,7 +8,7 @@ import typer
 from . import cli_options as o
 from .errors import ArgumentError
 from .probe.asking import Asked
-from .settings import HEADLINE_THRESHOLD
+from .settings import HEADLINE_THRESHOLD, make_settings
 
 _NO_SCORE = "none"
 
@@ -45,7 +45,9 @@ def probe(
     score: Annotated[
         str | None, typer.Option(help="Result (.json) to recommend an ε by, or none; default scores the encoder.")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Wanted accuracy of the recommendation.")] = HEADLINE_THRESHOLD,
+    threshold: Annotated[
+        float, typer.Option(help="Wanted accuracy of the recommendation, in [0.6, 1).")
+    ] = HEADLINE_THRESHOLD,
     seed: o.Seed = 0,
     revision: o.Revision = None,
     pooling: o.Pooling = None,
@@ -82,6 +84,7 @@ def probe(
                 measured[name] = o.numbers(text)
         # Everything that can be refused at once is refused before the long run.
         Asked(**measured)
+        make_settings(thresholds=[threshold])
         _check_files(output, plot)
         if score is not None and score != _NO_SCORE and not Path(score).is_file():
             raise ArgumentError(f"--score must be the file of a result, or none, got {score!r}.")

@@ -20,10 +20,11 @@ from synbench.probe import attacks, vectors
 from synbench.probe.asking import Asked
 from synbench.probe.attacks import NotAttackableError, attack
 from synbench.probe.head import Head, scaling_of
-from synbench.probe.intervals import Z, paired_difference, wilson
+from synbench.probe.intervals import paired_difference, wilson
 from synbench.probe.measuring import probe
-from synbench.probe.record import ProbeReport, json_schema
+from synbench.probe.record import Difference, ProbeReport, json_schema
 from synbench.probe.searching import foolbox
+from synbench.uncertainty import QUANTILE
 
 SHAPE = (3, 4, 4)
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
@@ -133,6 +134,50 @@ def test_memory_that_runs_out_halves_the_batch(monkeypatch):
     assert len(found.norms) == 8
 
 
+@pytest.mark.parametrize("classes", [2, 5])
+def test_what_an_attack_finds_does_not_depend_on_the_batch(classes):
+    head, images, _, _ = linear_case(classes)
+    # Pictures of low contrast would get another scale of logits if it were that of their batch.
+    images[12:] = 0.5 + (images[12:] - 0.5) / 4
+    labels = head.logits(((images - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))).reshape(24, -1)).argmax(
+        1
+    )
+    found = [
+        attack(encoder_of(Flat()), head, images, labels, [0.01, 0.03], steps=10, batch_size=BatchSize(size)).norms
+        for size in (64, 7, 1)
+    ]
+    for other in found[1:]:
+        assert np.allclose(other, found[0], rtol=1e-3)
+
+
+def test_each_picture_has_a_random_start_of_its_own(monkeypatch):
+    """PGD starts within the radius, elsewhere for each picture and radius, and in the same place in any batch."""
+    seen = {}
+
+    def begin(library, model, x, y, radius, steps):
+        walk = library.attacks.L2PGD(steps=1, rel_stepsize=1.0, random_start=True)
+        begun = walk.get_random_start(PyTorchTensor(x), radius).raw - x
+        for picture, start in zip(x, begun, strict=True):
+            seen.setdefault((picture.sum().item(), radius), []).append(start / radius)
+        return x
+
+    from eagerpy.tensor.pytorch import PyTorchTensor
+
+    monkeypatch.setattr(attacks, "within", begin)
+    head, images, logits, _ = linear_case(2)
+    for size in (64, 5):
+        attack(encoder_of(Flat()), head, images, logits.argmax(1), [1e-4, 2e-4], steps=3, batch_size=BatchSize(size))
+    assert len(seen) > 40
+    firsts = []
+    for starts in seen.values():
+        one, two = starts
+        assert torch.allclose(one, two, atol=1e-3), "up to the rounding of a small step from a picture"
+        assert one.norm() < 1.001
+        firsts.append(one.flatten())
+    apart = torch.cdist(torch.stack(firsts), torch.stack(firsts)) + torch.eye(len(firsts))
+    assert apart.min() > 0.1
+
+
 class Rounded(Flat):
     def forward(self, images):
         return torch.round(4 * images.flatten(1)) / 4
@@ -156,7 +201,52 @@ def test_the_interval_of_a_share_is_wilsons():
     for right, n in [(0, 10), (3, 10), (10, 10), (150, 256)]:
         for end in wilson(right, n):
             # Its ends are the shares that are z standard errors of theirs away.
-            assert (right / n - end) ** 2 == pytest.approx(Z**2 * end * (1 - end) / n, abs=1e-12)
+            assert (right / n - end) ** 2 == pytest.approx(QUANTILE**2 * end * (1 - end) / n, abs=1e-12)
+
+
+def test_the_best_of_many_is_told_by_a_wider_interval():
+    """Where no ε changes anything, "raises" is said in 2.5 % of the cases at most, however many there are."""
+    from synbench.probe.telling import widened
+
+    rng, n, many = np.random.default_rng(0), 200, 16
+    plain, wide, runs = 0, 0, 1000
+    for _ in range(runs):
+        base = rng.random(n) < 0.5
+        pairs = []
+        for _ in range(many):
+            flips = rng.random(n) < 0.2
+            value, interval = paired_difference(base ^ flips, base)
+            pairs.append(Difference(value=value, interval=interval))
+        plain += any(d.interval[0] > 0 for d in pairs)
+        wide += any(widened(d, n, many).interval[0] > 0 for d in pairs)
+    # Four errors of the simulation.
+    assert wide / runs < 0.025 + 4 * np.sqrt(0.025 * 0.975 / runs)
+    assert plain / runs > 0.1, "which the single interval does not do"
+    one = pairs[0]
+    assert widened(one, n, 1).interval == pytest.approx(one.interval)
+
+
+@pytest.mark.parametrize(("robust", "gain", "said"), [
+    (0.5, [0.001, 0.1], "No ε > 0 is shown to raise that."),
+    (0.5, [0.04, 0.1], "The probe of ε = 0.6 raises that by 7.1 points (3.3 to 10.7"),
+    (1.0, [-0.1, 0.0], "withstand every attack of ℓ2 radius 0.1."),
+])  # fmt: skip
+def test_what_is_said_of_the_best_epsilon(report, robust, gain, said):
+    from types import SimpleNamespace
+
+    from synbench.probe.telling import _meaning
+
+    told = Difference(value=(gain[0] + gain[1]) / 2 * 102 / 100, interval=gain)
+    first = report.levels[0].model_copy(update={"robust": [robust] * 3})
+    second = report.levels[1].model_copy(update={"robust_difference": [told] * 3})
+    found = SimpleNamespace(
+        chosen=SimpleNamespace(classes=["a", "b"]),
+        asked=SimpleNamespace(radii=(0.1, 0.5, 2.0)),
+        places=np.arange(100),
+    )
+    meaning = _meaning(found, [first, second])
+    assert said in meaning
+    assert ("No ε" in meaning) == said.startswith("No ε")
 
 
 @pytest.mark.parametrize("cells", [(0.8, 0.1, 0.05, 0.05), (0.95, 0.03, 0.01, 0.01), (0.2, 0.4, 0.2, 0.2)])
@@ -264,7 +354,8 @@ def test_what_the_report_tells_is_consistent(report):
         between = [r for r, share in zip(report.attack.radii, level.robust, strict=True) if share < 0.5]
         assert level.median_perturbation <= between[0] * (1 + 1e-6)
     first, second = report.levels
-    assert first.clean_difference.value == 0
+    for own in (first.clean_difference, *first.robust_difference):
+        assert (own.value, own.interval) == (0, [0, 0]), "nothing is uncertain about a probe and itself"
     assert second.clean_difference.value == pytest.approx(second.clean - first.clean)
     for k, told in enumerate(second.robust_difference):
         assert told.value == pytest.approx(second.robust[k] - first.robust[k])
@@ -273,7 +364,7 @@ def test_what_the_report_tells_is_consistent(report):
     assert report.attack.pictures == 24
     assert report.attack.vanishing == [0.0, 0.0]
     assert report.recommendation.epsilons == [0.0, 0.6]
-    assert f"{first.clean:.1%} accuracy" in report.meaning
+    assert f"{100 * first.clean:.1f} % accuracy" in report.meaning
     assert report.separation > 0
 
 
@@ -404,7 +495,7 @@ def test_a_function_is_probed_but_not_attacked(digits):
 
 def test_a_gradient_that_vanishes_is_warned_of(digits):
     told = probe(Rounded(), digits, **{**FLAT, "attack_images": 8, "attack_steps": 2})
-    assert any("The gradient is zero or not finite for 100% of the attacked pictures" in w for w in told.warnings)
+    assert any("The gradient is zero or not finite for 100 % of the attacked pictures" in w for w in told.warnings)
 
 
 def test_an_encoder_that_cannot_be_scored_is_still_probed(digits, monkeypatch):
@@ -425,7 +516,49 @@ def test_a_given_score_is_used(digits, tmp_path):
     for given in (scored, tmp_path / "r.json", str(tmp_path / "r.json")):
         told = probe("synbench:demo", digits, **{**PLAIN, "score": given})
         assert told.recommendation.scores == [row[2] for row in scored.scores]
-        assert "The score is that of '<lambda>', not of 'synbench:demo'." in told.warnings
+        for note in (
+            "The score is that of '<lambda>', not of 'synbench:demo'.",
+            "The score is that of images 3×4×4, not of 3×16×16.",
+            "The score is that of ε = 0, 0.2, 0.4, 0.6, 0.8, not of 0, 0.6.",
+        ):
+            assert note in told.warnings
+        assert any(w.startswith("The score is that of the pooling ") for w in told.warnings)
+    texture = scored.model_copy(update={"settings": scored.settings.model_copy(update={"direction": "texture"})})
+    with pytest.raises(ArgumentError, match=r"score must be of classes that differ in their means, .*='texture'"):
+        probe("synbench:demo", digits, **{**PLAIN, "score": texture})
+
+
+def test_a_given_score_of_the_same_is_not_remarked_on_and_one_of_others_is(digits):
+    own = synbench.score("synbench:demo", images=512, epsilons=[0.0, 0.6])
+
+    def notes(**changes):
+        model = own.settings.model.model_copy(update=changes)
+        given = own.model_copy(update={"settings": own.settings.model_copy(update={"model": model})})
+        told = probe("synbench:demo", digits, **{**PLAIN, "score": given})
+        return [w for w in told.warnings if w.startswith("The score is that of")]
+
+    assert notes() == []
+    assert notes(trained=False) == ["The score is that of the untrained twin, not of the trained encoder."]
+    (note,) = notes(weights_sha256="f" * 64)
+    assert note.startswith("The score is that of the weights of SHA-256 ffffffffffff, not of ")
+    (note,) = notes(pooling="other")
+    assert note.startswith("The score is that of the pooling 'other', not of ")
+
+
+def test_of_one_epsilon_none_is_recommended(digits, monkeypatch):
+    from synbench import scoring
+
+    monkeypatch.setattr(scoring, "score", None)
+    told = probe("synbench:demo", digits, **{**PLAIN, "epsilons": [0], "score": None})
+    assert told.recommendation is None
+    assert not any("recommend" in w for w in told.warnings)
+
+
+def test_test_pictures_that_are_fitted_to_are_told_of(digits, report):
+    assert not any("also among those fitted to" in w for w in report.warnings)
+    both = datasets.DatasetDict(train=digits["train"], test=digits["train"].select(range(50)))
+    told = probe("synbench:demo", both, **{**PLAIN, "train_images": None})
+    assert any(w.startswith("50 of 50 test pictures are also among those fitted to") for w in told.warnings)
 
 
 class Blind(torch.nn.Module):
@@ -447,6 +580,8 @@ class Blind(torch.nn.Module):
         ("synbench:demo", {"folds": 1}, ArgumentError, "folds must be an integer of at least 2, got 1"),
         ("synbench:demo", {"attack_images": -1}, ArgumentError, "attack_images must be an integer of at least 0"),
         ("synbench:demo", {"train_images": 0}, ArgumentError, "train_images must be an integer of at least 1, got 0"),
+        ("synbench:demo", {"threshold": 0.3}, ArgumentError, r"thresholds must lie in \[0.6, 1\), .* got 0.3"),
+        ("synbench:demo", {"threshold": 2}, ArgumentError, r"thresholds must lie in \[0.6, 1\), .* got 2"),
         ("synbench:demo", {"score": 7}, ArgumentError, "score must be a SynBench result, the file of one, None"),
         ("synbench:demo", {"score": "none.json"}, ArgumentError, "cannot read the result 'none.json'"),
         (lambda x: x.flatten(1), {"image_size": (4, 8, 8)}, EncoderError, "pictures with 1 or 3 channels, got 4"),
@@ -518,8 +653,15 @@ def test_the_table(report, capsys, monkeypatch):
     table = [line for line in out.splitlines() if line.split()[:1] in (["0"], ["0.6"])]
     assert max(len(line) for line in out.splitlines()[3:10]) <= 80
     assert f"{100 * report.levels[0].clean:.1f}" in table[0]
-    for share in report.levels[1].robust:
+    for share in (report.levels[1].certified[1], *report.levels[1].robust):
         assert f"{100 * share:.1f}" in table[1]
+    assert table[1].split()[4] == f"{100 * report.levels[1].certified[1]:.1f}"
+    assert "paired difference" not in out
+    far = Difference(value=-0.03, interval=[-0.05, -0.01])
+    levels = [report.levels[0], report.levels[1].model_copy(update={"clean_difference": far})]
+    print_probe(report.model_copy(update={"levels": levels}))
+    out_again = capsys.readouterr().out
+    assert "ε = 0.6 against ε = 0, paired difference: clean -3.0 points (-5.0 to -1.0)" in out_again
     for told in ("synbench:demo on DatasetDict", "10 classes: 300 pictures of train, 200 of test", report.meaning):
         assert told in out
 
@@ -541,6 +683,8 @@ def test_the_command_refuses_before_the_long_run(command, tmp_path, monkeypatch)
     monkeypatch.setattr("synbench.probe.measuring.probe", None)
     for arguments, told in [
         (["--epsilons", "2"], "epsilons must lie in [0, 1)"),
+        (["--threshold", "0.3", "--score", "none"], "thresholds must lie in [0.6, 1)"),
+        (["--threshold", "2"], "thresholds must lie in [0.6, 1)"),
         (["--radii", "x"], "expected numbers separated by commas"),
         (["--score", "missing.json"], "--score must be the file of a result, or none, got 'missing.json'"),
         (["--plot", tmp_path / "p.txt"], "must end in .png, .svg or .pdf"),

@@ -4,11 +4,12 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 
 import datasets
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -209,7 +210,7 @@ def test_columns_that_cannot_be_told_apart_are_named():
     data = made([0, 1])
     with pytest.raises(ArgumentError, match=r"got no column of pictures in label \(int64\)"):
         image_column(data.remove_columns("image"), None)
-    with pytest.raises(ArgumentError, match="expected a column of labels, got image"):
+    with pytest.raises(ArgumentError, match=r"expected a column of labels, got image .* such as train/cat/1.png"):
         label_column(data.remove_columns("label"), None)
     two = datasets.Dataset.from_dict(
         {"fine": [0], "coarse": [0], "one": [picture(0)], "two": [picture(0)]},
@@ -331,3 +332,101 @@ def test_a_data_set_of_the_hub(tmp_path):
     assert lines[1].endswith("Choose one by config=.")
     assert "ArgumentError cannot find the dataset 'me/pictures'" in lines[2]
     assert "Check the name and dataset_revision=" in lines[2]
+
+
+@pytest.mark.parametrize("asked", [None, "label"])
+def test_labels_in_floating_point_are_to_be_cast(asked):
+    data = made([0, 1]).cast_column("label", datasets.Value("float32"))
+    with pytest.raises(ArgumentError, match=r"cast them to integers or strings, by dataset.cast_column\('label'"):
+        label_column(data, asked)
+
+
+def test_a_test_split_without_the_column_of_labels():
+    bare = made([0, 1, 2]).remove_columns("label")
+    splits = {"train": made([0, 1, 2] * 4), "test": bare}
+    chosen = choose(open_dataset(datasets.DatasetDict(**splits, validation=made([0, 1, 2]))))
+    assert chosen.test.split == "validation"
+    assert chosen.warnings == ["The split 'test' has no column 'label', and was not used."]
+    held = choose(open_dataset(datasets.DatasetDict(splits)))
+    assert held.test.split == "train", "held out"
+    with pytest.raises(ArgumentError, match="label_column must be one of the dataset's columns, image"):
+        choose(open_dataset(datasets.DatasetDict(splits)), test_split="test")
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(2, 12), min_size=2, max_size=5).filter(lambda counts: max(counts) > 2), st.integers(0, 5))
+@example([3, 33, 39], 0)  # rounding would take two of the three
+def test_what_is_held_out_leaves_two_of_each_class_to_fit_on(counts, seed):
+    chosen = choose(open_dataset(made(np.repeat(np.arange(len(counts)), counts), names=list("abcde"))), seed=seed)
+    fitted_to, tested = (np.bincount(p.labels, minlength=len(counts)) for p in (chosen.train, chosen.test))
+    assert (fitted_to >= 2).all()
+    assert (fitted_to + tested == counts).all()
+    assert ((tested > 0) == (np.array(counts) > 2)).all()
+    few = counts.count(2)
+    told = f"{few} of {len(counts)} classes have fewer than 3 pictures in 'train': all of these are fitted to"
+    assert any(w.startswith(told) for w in chosen.warnings) == (few > 0)
+
+
+def test_too_few_pictures_to_hold_some_out():
+    with pytest.raises(
+        ArgumentError, match="as there is no split to test on and one in 5 is held out for that, got at"
+    ):
+        choose(open_dataset(made([0, 0, 1, 1])))
+
+
+@pytest.mark.parametrize("size", [(37, 50), (50, 37), (9, 5), (16, 12), (640, 480)])
+@pytest.mark.parametrize("shape", [(3, 12, 16), (1, 24, 24)])
+def test_a_picture_is_cut_as_if_it_were_resized_whole(size, shape):
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    shown = Image.fromarray(noise).convert("RGB" if shape[0] == 3 else "L")
+    scale = max(shape[1] / size[1], shape[2] / size[0])
+    whole = max(shape[2], round(size[0] * scale)), max(shape[1], round(size[1] * scale))
+    left, top = (whole[0] - shape[2]) // 2, (whole[1] - shape[1]) // 2
+    large = np.asarray(shown.resize(whole, Image.Resampling.BICUBIC), dtype=float)
+    exact = large[top : top + shape[1], left : left + shape[2]].reshape(*shape[1:], shape[0]).transpose(2, 0, 1)
+    # Pillow rounds to 8 bits after each of two passes.
+    assert abs(fitted(shown, shape) * 255 - exact).max() <= 2
+
+
+def test_a_picture_of_one_pixel_by_many_takes_no_memory(monkeypatch):
+    real, made_of = Image.Image.resize, []
+
+    def counted(self, size, *rest, **how):
+        made_of.append(size[0] * size[1])
+        return real(self, size, *rest, **how)
+
+    monkeypatch.setattr(Image.Image, "resize", counted)
+    values = np.arange(60000) % 60000 // 30000 * 255
+    for shown in (values[None], values[:, None]):
+        cut = fitted(Image.fromarray(shown.astype(np.uint8)), (3, 224, 224))
+        assert cut.shape == (3, 224, 224)
+    assert max(made_of) == 224 * 224
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I"])
+def test_gray_in_a_wider_place_is_scaled_by_what_is_stored(mode):
+    for top in (255, 65535):
+        values = np.linspace(0, top, 16).reshape(4, 4)
+        shown = Image.fromarray(np.rint(values).astype(np.uint16 if mode == "I;16" else np.int32))
+        assert shown.mode == mode
+        assert np.allclose(fitted(shown, (1, 4, 4))[0], values / top, atol=1 / 255)
+
+
+def test_a_palette_with_transparency_becomes_rgb_without_a_warning():
+    shown = Image.new("P", (4, 4), 1)
+    shown.putpalette([0, 0, 0, 51, 102, 204])
+    shown.info["transparency"] = bytes([255, 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        values = fitted(shown, (3, 4, 4))
+    assert np.allclose(values[:, 0, 0], [0.2, 0.4, 0.8]), "what is stored below it shows"
+
+
+def test_each_picture_has_a_hash_of_its_own():
+    data = made([0, 1] * 4)
+    pictures = choose(open_dataset(datasets.DatasetDict(train=data, test=data.select([3, 3, 1])))).test
+    first, second, third = pictures.hashes()
+    assert first == second != third
+    assert set(pictures.hashes()) < set(
+        choose(open_dataset(datasets.DatasetDict(train=data, test=data))).train.hashes()
+    )

@@ -11,7 +11,8 @@ decides otherwise on the clipped picture.
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -28,6 +29,8 @@ from .vectors import forward
 if TYPE_CHECKING:
     import torch
 
+_T = TypeVar("_T")
+
 ATTACKS = ("DDN", "FMN", "PGD")
 
 _HALVINGS = 10
@@ -37,6 +40,15 @@ _RANGE = 20.0
 """Of the logits of a picture: a softmax of them sees the nearest class first, and is far from underflow."""
 
 _ROUNDING = 1e-6
+
+
+def withstood(norms: Float[np.ndarray, " n"], radius: float) -> Bool[np.ndarray, " n"]:
+    """Tell which pictures withstood every attack of a radius: the smallest perturbation found is larger.
+
+    >>> withstood(np.array([0.1, np.inf]), 0.1)
+    array([False,  True])
+    """
+    return norms > radius * (1 + _ROUNDING)
 
 
 class NotAttackableError(SynBenchError):
@@ -78,20 +90,35 @@ def attack(
         labels: classes as integers.
         radii: of PGD, rising.
         steps: of each attack.
-        batch_size: pictures a pass; it is halved when memory runs out.
-        seed: of random starts.
+        batch_size: pictures a pass; it is halved when memory runs out. What is found does not depend on it, but for
+            the rounding of the encoder.
+        seed: of random starts, of which each picture has its own.
         done: told how many pictures are done more.
 
     Raises:
         NotAttackableError: the encoder gives no gradient.
     """
+    logits = _by_batch(len(images), batch_size, lambda rows: head.logits(forward(encoder, images[rows])))
+    unit = float(np.median(np.ptp(np.concatenate(logits), axis=1))) / _RANGE or 1.0
+
+    def run(rows: slice) -> tuple[Float[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
+        return _batch(encoder, head, images[rows], labels[rows], radii, steps, unit, [seed, rows.start])
+
+    norms, vanishing = zip(*_by_batch(len(images), batch_size, run, done), strict=True)
+    return Attacked(np.concatenate(norms), float(np.concatenate(vanishing).mean()))
+
+
+def _by_batch(
+    n: int, batch_size: BatchSize, run: Callable[[slice], _T], done: Callable[[int], object] = lambda _: None
+) -> list[_T]:
+    """Return what is made of each batch of n rows; the batch is halved when memory runs out."""
     from accelerate.utils.memory import clear_device_cache
 
-    norms, blind, at = [], 0, 0
-    while at < len(images):
-        last, shrunk = min(at + batch_size.size, len(images)), False
+    made, at = list[_T](), 0
+    while at < n:
+        last, shrunk = min(at + batch_size.size, n), False
         try:
-            found, vanishing = _batch(encoder, head, images[at:last], labels[at:last], radii, steps, [seed, at])
+            made.append(run(slice(at, last)))
         except Exception as error:
             shrunk = batch_size.shrink(error)
             if not shrunk:
@@ -99,11 +126,9 @@ def attack(
         if shrunk:
             clear_device_cache(garbage_collection=True)
             continue
-        norms.append(found)
-        blind += int(vanishing.sum())
         done(last - at)
         at = last
-    return Attacked(np.concatenate(norms), blind / len(images))
+    return made
 
 
 def _batch(
@@ -113,6 +138,7 @@ def _batch(
     labels: Int[np.ndarray, " n"],
     radii: Sequence[float],
     steps: int,
+    unit: float,
     seed: list[int],
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     import torch
@@ -144,7 +170,7 @@ def _batch(
                 break
 
     with _differentiable(encoder.module), _seeded(seed, encoder.device):
-        whole = _whole(encoder, head, images)
+        whole = _whole(encoder, head, unit)
         x, y = (torch.from_numpy(v).to(encoder.device) for v in (images, labels))
         vanishing = _vanishing(whole, x, y)
         model = library.PyTorchModel(whole, bounds=(0, 1), device=encoder.device)
@@ -152,26 +178,46 @@ def _batch(
         if len(rows):
             for tried in smallest(library, model, x[rows], y[rows], steps):
                 keep(rows, tried)
-        for radius in radii:
-            rows = np.flatnonzero(norms > radius * (1 + _ROUNDING))
+        for number, radius in enumerate(radii):
+            rows = np.flatnonzero(withstood(norms, radius))
             if len(rows):
-                keep(rows, within(library, model, x[rows], y[rows], radius, steps))
+                starts = _starts([[seed[0], number, seed[1] + int(row)] for row in rows], images.shape[1:])
+                begun = _beginning(library, torch.from_numpy(starts).to(encoder.device))
+                keep(rows, within(begun, model, x[rows], y[rows], radius, steps))
     return norms, vanishing
 
 
-def _whole(encoder: Encoder, head: Head, images: Float32[np.ndarray, "n c h w"]) -> "torch.nn.Module":
-    """Return the way from pixels to logits as a module, with logits of a size that a softmax does not saturate at."""
+def _starts(seeds: Sequence[list[int]], shape: tuple[int, ...]) -> Float32[np.ndarray, "n c h w"]:
+    """Return a point of the unit ball for each seed, uniform: d coordinates of one on the sphere in d + 2."""
+    size = int(np.prod(shape))
+    drawn = np.stack([np.random.default_rng(seed).standard_normal(size + 2) for seed in seeds])
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn[:, :size].reshape(-1, *shape).astype(np.float32)
+
+
+def _beginning(library: Any, starts: "torch.Tensor") -> Any:
+    """Return the library with a PGD that starts there: its own draws depend on what else is in the batch."""
+    from eagerpy.tensor.pytorch import PyTorchTensor
+
+    class Pgd(library.attacks.L2PGD):
+        def get_random_start(self, x0: Any, epsilon: float) -> Any:
+            return x0 + epsilon * PyTorchTensor(starts)
+
+    return SimpleNamespace(criteria=library.criteria, attacks=SimpleNamespace(L2PGD=Pgd))
+
+
+def _whole(encoder: Encoder, head: Head, unit: float) -> "torch.nn.Module":
+    """Return the way from pixels to logits as a module, the logits in a unit that a softmax does not saturate at."""
     import torch
 
     centre, weight, bias = (
         torch.from_numpy(v.astype(np.float32)).to(encoder.device) for v in (head.centre, head.weight, head.bias)
     )
-    size = float(np.median(np.ptp(head.logits(forward(encoder, images)), axis=1))) / _RANGE or 1.0
 
     class Whole(torch.nn.Module):
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             vectors = (encoder.represent(pixels) - centre) / head.scale
-            return (vectors @ weight.T + bias) / size
+            return (vectors @ weight.T + bias) / unit
 
     # foolbox asks for a module in evaluation mode; that of the encoder is set apart, and is not a part of it.
     return Whole().eval()

@@ -17,6 +17,9 @@ from .subsets import HELD_OUT, SUBSET, stratified
 _HELD_OUT = 5
 """Without a split to test on, one row in so many is held out."""
 
+_FEWEST = 3
+"""Of a class with fewer nothing is held out: two are fitted to."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -88,11 +91,16 @@ def choose(
     if found is not None and classes is None and (others := len(found[2]) - int((found[2] >= 0).sum())):
         warnings.append(f"{others:,} pictures of the split {found[0]!r} have another label or none, and were left out.")
     if found is None:
-        held = _held_out(labels, seed)
+        held = _held_out(labels, seed, train_split)
         warnings.append(
             f"There is no split to test on, so {len(held):,} of the {int((labels >= 0).sum()):,} pictures of "
             f"{train_split!r} were held out for that. Pass test_split= if there is another."
         )
+        if spared := len(names) - len(np.unique(labels[held])):
+            warnings.append(
+                f"{spared} of {len(names)} classes have fewer than {_FEWEST} pictures in {train_split!r}: all of these "
+                f"are fitted to, and none is tested on."
+            )
         test_name, test, test_labels = train_split, train, np.full_like(labels, -1)
         test_labels[held], labels = labels[held], labels.copy()
         labels[held] = -1
@@ -142,6 +150,9 @@ def _test_labels(
         tried = [n for n in ("test", "validation", "valid") if n in opened.splits and n != train_split]
     for name in tried:
         split = _split(opened, name, "test_split")
+        if asked is None and label not in split.features:
+            warnings.append(f"The split {name!r} has no column {label!r}, and was not used.")
+            continue
         said = columns.class_names(split, columns.label_column(split, label))[0]
         labels = _indices(said, names)
         if (labels >= 0).any():
@@ -166,7 +177,16 @@ def _subset(labels: Int[np.ndarray, " n"], wanted: int | None, seed: list[int], 
     return rows
 
 
-def _held_out(labels: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " m"]:
-    rows = np.flatnonzero(labels >= 0)
+def _held_out(labels: Int[np.ndarray, " n"], seed: int, split: str) -> Int[np.ndarray, " m"]:
+    """Return the rows to test on: of each class its share, so that two or more of it are left to fit on."""
+    counts = np.bincount(labels[labels >= 0])
+    if counts.max() < _FEWEST:
+        raise ArgumentError(
+            f"expected a class of {_FEWEST} pictures or more in the split {split!r}, as there is no split to test on "
+            f"and one in {_HELD_OUT} is held out for that, got at most {counts.max()}. Pass test_split=, or a dataset "
+            f"with more pictures."
+        )
+    rows = np.flatnonzero((labels >= 0) & (counts[labels] >= _FEWEST))
     few = len(np.unique(labels[rows]))
-    return np.asarray(rows[stratified(labels[rows], max(len(rows) // _HELD_OUT, few), [seed, HELD_OUT])])
+    held = np.asarray(rows[stratified(labels[rows], max(len(rows) // _HELD_OUT, few), [seed, HELD_OUT])])
+    return np.sort(np.concatenate([held[labels[held] == k][: max(n - 2, 0)] for k, n in enumerate(counts)]))

@@ -46,7 +46,7 @@ def label_column(dataset: Any, asked: str | None) -> str:
         if not _labels(features[asked]):
             raise ArgumentError(
                 f"label_column must name classes, integers or strings, but {asked!r} is {_told(features[asked])}. "
-                f"There is {_listed(features)}."
+                f"There is {_listed(features)}.{_castable(features, asked)}"
             )
         return asked
     for found in (
@@ -58,7 +58,10 @@ def label_column(dataset: Any, asked: str | None) -> str:
             return found[0]
         if found:
             raise ArgumentError(f"expected one column of labels, got {', '.join(found)}. Pass label_column=.")
-    raise ArgumentError(f"expected a column of labels, got {_listed(features)}. Pass a dataset with classes.")
+    raise ArgumentError(
+        f"expected a column of labels, got {_listed(features)}. Pass a dataset with classes; of a folder of pictures, "
+        f"a folder for each class is expected, such as train/cat/1.png.{_castable(features, *_USUAL)}"
+    )
 
 
 def class_names(dataset: Any, column: str) -> tuple[list[str | None], list[str]]:
@@ -118,6 +121,16 @@ def _labels(feature: Any) -> bool:
         return True
     return isinstance(feature, Value) and (
         feature.dtype in ("bool", "string", "large_string") or feature.dtype.startswith(("int", "uint"))
+    )
+
+
+def _castable(features: Any, *names: str) -> str:
+    found = [name for name in names if name in features and _told(features[name]).startswith(("float", "double"))]
+    if not found:
+        return ""
+    return (
+        f" Labels in floating point may be no classes: cast them to integers or strings, by "
+        f"dataset.cast_column({found[0]!r}, datasets.Value('int64'))."
     )
 
 

@@ -73,6 +73,8 @@ def fit(
         seed: of the folds.
         done: told each fit.
     """
+    from sklearn.exceptions import ConvergenceWarning
+
     fold, notes = fold_of(labels, folds, seed), list[str]()
     scores = np.zeros(len(Cs))
     with warnings.catch_warnings():
@@ -89,7 +91,9 @@ def fit(
         warnings.simplefilter("always")
         probe = estimator(epsilon=epsilon, C=Cs[best]).fit(representations, labels)
     done(1)
-    notes += [f"The probe of ε = {epsilon:g}: {w.message}" for w in caught if "onver" in w.category.__name__]
+    notes += [
+        f"The probe of ε = {epsilon:g}: {w.message}" for w in caught if issubclass(w.category, ConvergenceWarning)
+    ]
     if len(Cs) > 2 and best in (0, len(Cs) - 1) and scores[best] > scores[1 if best == 0 else -2]:
         where = "smallest" if best == 0 else "largest"
         notes.append(f"The best C of ε = {epsilon:g} is the {where} that was tried, {Cs[best]:g}. Pass other Cs=.")

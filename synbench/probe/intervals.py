@@ -5,8 +5,7 @@ import math
 import numpy as np
 from jaxtyping import Bool
 
-Z = 1.959963984540054
-"""Of a 95 % interval."""
+from synbench.uncertainty import QUANTILE
 
 
 def wilson(right: int, n: int) -> list[float]:
@@ -17,8 +16,8 @@ def wilson(right: int, n: int) -> list[float]:
     >>> [round(v, 3) for v in wilson(9, 10)]
     [0.596, 0.982]
     """
-    p, z2 = right / n, Z * Z / n
-    middle, half = p + z2 / 2, Z * math.sqrt(p * (1 - p) / n + z2 / (4 * n))
+    p, z2 = right / n, QUANTILE * QUANTILE / n
+    middle, half = p + z2 / 2, QUANTILE * math.sqrt(p * (1 - p) / n + z2 / (4 * n))
     return [max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))]
 
 
@@ -34,5 +33,5 @@ def paired_difference(one: Bool[np.ndarray, " n"], other: Bool[np.ndarray, " n"]
     """
     n, b, c = len(one), int((one & ~other).sum()), int((other & ~one).sum())
     middle = (b - c) / (n + 2)
-    half = Z * math.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)
+    half = QUANTILE * math.sqrt(b + c + 1 - (b - c) ** 2 / (n + 2)) / (n + 2)
     return (b - c) / n, [max(-1.0, middle - half), min(1.0, middle + half)]

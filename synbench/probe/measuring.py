@@ -17,7 +17,7 @@ from synbench.entries import Entry
 from synbench.errors import ArgumentError, EncoderError, RepresentationError, SynBenchError
 from synbench.preparing import prepare
 from synbench.report import Report
-from synbench.settings import HEADLINE_THRESHOLD, THRESHOLDS, check_flag, make_settings
+from synbench.settings import HEADLINE_THRESHOLD, TEXTURE, THRESHOLDS, check_flag, make_settings
 
 from .asking import EPSILONS, RADII, Asked
 from .attacks import Attacked, NotAttackableError, attack
@@ -91,9 +91,9 @@ def probe(
         attack_images: test pictures that are attacked; 0 for none.
         attack_steps: of each attack.
         seed: of every choice that is made at random.
-        score: a ``Report`` or the file of one, to recommend an ε by; by default the encoder is scored; False for no
-            recommendation.
-        threshold: wanted accuracy a_t of the recommendation.
+        score: a ``Report`` or the file of one, to recommend an ε by; by default the encoder is scored, unless ε = 0 is
+            the only one; False for no recommendation.
+        threshold: wanted accuracy a_t of the recommendation, in [0.6, 1).
         batch_size: pictures a forward pass; by default it is found.
         untrained: probe the untrained twin.
         cache: keep representations, and go on from those that were kept.
@@ -110,6 +110,7 @@ def probe(
     began = time.perf_counter()
     asked = Asked(epsilons, Cs, folds, train_images, test_images, radii, attack_images, attack_steps, seed)
     check_flag("fresh", fresh)
+    make_settings(thresholds=[threshold])
     estimator()
     if attack_images:
         foolbox()
@@ -149,10 +150,10 @@ def probe(
         if places is not None:
             heads = [head_of(f.probe, scaling) for f in fitted]
             attacked = _attacked(encoder, heads, chosen.test, places, size, asked, notes, progress)
-    if told is None and score is not False:
+    if told is not None:
+        notes += _strange(told, encoder, asked)
+    elif score is not False and len(asked.epsilons) > 1:
         told = _scored(model, asked, threshold, {**how, "fresh": fresh}, notes, progress)
-    if isinstance(told, Report) and told.settings.model is not None and told.settings.model.id != encoder.record.id:
-        notes.append(f"The score is that of {told.settings.model.id!r}, not of {encoder.record.id!r}.")
     found = Measured(
         asked=asked,
         opened=opened,
@@ -166,7 +167,7 @@ def probe(
         places=places,
         recommendation=_recommended(told, threshold, notes),
         digests=rows.digests,
-        warnings=[*chosen.warnings, *rows.notes, *([size.note] if size.note else []), *notes],
+        warnings=[*chosen.warnings, *_shared(chosen), *rows.notes, *([size.note] if size.note else []), *notes],
         from_cache=rows.from_cache,
     )
     return report_of(found, seconds=time.perf_counter() - began)
@@ -248,8 +249,49 @@ def _given(score: Any, threshold: float) -> Report | None:
             f"score must be a SynBench result, the file of one, None to score the encoder, or False, got {score!r}."
         )
     report = score if isinstance(score, Report) else Report.read(Path(score))
+    if report.settings.direction == TEXTURE:
+        raise ArgumentError(
+            f"score must be of classes that differ in their means, to recommend an ε, got one of "
+            f"direction={TEXTURE!r}. Pass another, or None to score the encoder."
+        )
     recommend_epsilon(report, threshold)
     return report
+
+
+def _strange(score: Report, encoder: Encoder, asked: Asked) -> list[str]:
+    """Return what a given score is of that the probes are not of."""
+    notes, theirs, own = list[str](), score.settings.model, encoder.record
+    if theirs is not None:
+        if theirs.id != own.id:
+            notes.append(f"The score is that of {theirs.id!r}, not of {own.id!r}.")
+        if theirs.trained != own.trained:
+            names = ("the untrained twin", "the trained encoder")
+            notes.append(f"The score is that of {names[theirs.trained]}, not of {names[own.trained]}.")
+        for name, what in (("commit", "commit"), ("weights_sha256", "weights of SHA-256")):
+            pair = getattr(theirs, name), getattr(own, name)
+            if None not in pair and pair[0] != pair[1]:
+                notes.append(f"The score is that of the {what} {pair[0][:12]}, not of {pair[1][:12]}.")
+        if theirs.pooling != own.pooling:
+            notes.append(f"The score is that of the pooling {theirs.pooling!r}, not of {own.pooling!r}.")
+    shape, wanted = score.settings.image_shape, list(encoder.contract.shape)
+    if shape is not None and shape != wanted:
+        notes.append(
+            "The score is that of images {}, not of {}.".format(*("×".join(map(str, s)) for s in (shape, wanted)))
+        )
+    grids = sorted(score.epsilons), list(asked.epsilons)
+    if grids[0] != grids[1]:
+        notes.append("The score is that of ε = {}, not of {}.".format(*(", ".join(f"{e:g}" for e in g) for g in grids)))
+    return notes
+
+
+def _shared(chosen: Chosen) -> list[str]:
+    fitted_to, tested = set(chosen.train.hashes()), chosen.test.hashes()
+    if not (shared := sum(one in fitted_to for one in tested)):
+        return []
+    return [
+        f"{shared:,} of {len(tested):,} test pictures are also among those fitted to: accuracy may be too high. Leave "
+        f"them out of one of the splits."
+    ]
 
 
 def _scored(

@@ -6,6 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .record import ProbeReport
+from .telling import points
 
 
 def print_probe(report: ProbeReport) -> None:
@@ -27,21 +28,22 @@ def print_probe(report: ProbeReport) -> None:
         + (f", {report.from_cache:,} from cache" if report.from_cache else ""),
         soft_wrap=True,
     )
-    title = "Accuracy (%) by ε of the probe"
+    title = "Accuracy (%) by ε of the probe: clean, certified within the ball of that ε"
     if report.attack is not None:
-        title += f": clean, and of {report.attack.pictures} pictures attacked within each ℓ2 radius"
+        title += f", and of {report.attack.pictures} pictures attacked within each ℓ2 radius"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
     for name in (
         "ε",
         "C",
         "clean",
         "95 %",
+        "certified",
         *(f"{r:g}" for r in ([] if report.attack is None else report.attack.radii)),
     ):
         table.add_column(name, justify="right", no_wrap=True)
     if report.attack is not None:
         table.add_column("median ℓ2", justify="right")
-    for level in report.levels:
+    for at, level in enumerate(report.levels):
         low, high = level.clean_interval
         middle = [] if report.attack is None else [_number(level.median_perturbation)]
         table.add_row(
@@ -49,10 +51,19 @@ def print_probe(report: ProbeReport) -> None:
             f"{level.C:g}",
             f"{100 * level.clean:.1f}",
             f"{100 * low:.1f}–{100 * high:.1f}",
+            f"{100 * level.certified[at]:.1f}",
             *(f"{100 * share:.1f}" for share in level.robust or []),
             *middle,
         )
     console.print(table)
+    for level in report.levels[1:]:
+        # Intervals of the rows may overlap where the two differ on the same pictures.
+        low, high = level.clean_difference.interval
+        if low > 0 or high < 0:
+            console.print(
+                f"ε = {level.epsilon:g} against ε = 0, paired difference: clean {points(level.clean_difference)}",
+                soft_wrap=True,
+            )
     console.print(report.meaning, soft_wrap=True, markup=False)
     if report.recommendation is not None:
         console.print(f"Score, made without data: {report.recommendation.meaning}", soft_wrap=True, markup=False)
