@@ -27,14 +27,11 @@ from synbench.errors import SynBenchError
 from synbench.output import replacing
 from synbench.plots import save_figure
 
-from . import picturing, tabling
+from . import mixtures, picturing, tabling
 from .analysis import BASELINE, analyse, explore, mean_over_families
 from .coefficients import RESAMPLES
 from .running import Asked, Extra, Plan, kept, listed, measure
 from .writing import OnDataset, document
-
-EXTRAS: list[Extra] = []
-"""Further numbers of each encoder, such as scores of other mixtures: (name, function from where it is to numbers)."""
 
 IN_SCATTER = ("score_population", "score_paper", "kappa_texture", BASELINE, "rankme", "logme")
 
@@ -115,8 +112,9 @@ def _run(options: argparse.Namespace) -> None:
         seed=options.seed,
         device=options.device,
     )
+    extras: list[Extra] = [("mixture", mixtures.kappas)] if options.mixtures else []
     for encoder in _asked(options):
-        measure(encoder, plan, options.out, extras=EXTRAS, note=lambda text: print(text, file=sys.stderr, flush=True))
+        measure(encoder, plan, options.out, extras=extras, note=lambda text: print(text, file=sys.stderr, flush=True))
 
 
 def _asked(options: argparse.Namespace) -> list[Asked]:
@@ -186,6 +184,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     options.add_argument("--epsilons", nargs="+", type=float, help="of the probes; default those of synbench probe")
     options.add_argument("--radii", nargs="+", type=float, help="of attacks; default those of synbench probe")
+    options.add_argument("--mixtures", action="store_true", help="κ of other mixtures too, for a look; see mixtures.py")
     options.add_argument("--device", help="where encoders run")
     options.add_argument("--shard", type=_shard, default=(1, 1), help="K/N: every Nth encoder, from the Kth")
     options.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of bootstraps; default {RESAMPLES}")
