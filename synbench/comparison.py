@@ -229,6 +229,7 @@ class Comparison(Versioned):
     """Encoders in order of falling score, with ranks and ties, and everything they were made of."""
 
     called: ClassVar[str] = "comparison"
+    written_by: ClassVar[str] = "synbench compare"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     protocol: str = Field(description="Protocol of the reports; 'mixed' if they were not of one.")

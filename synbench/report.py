@@ -42,6 +42,7 @@ class Versioned(Record):
     """A record with a version, which is read back only if it fits."""
 
     called: ClassVar[str] = "record"
+    written_by: ClassVar[str] = "synbench score"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -58,6 +59,24 @@ class Versioned(Record):
                 f"expected a SynBench {cls.called} of schema version {cls.model_fields['schema_version'].default}, but "
                 f"{problems}. Read it with the SynBench that wrote it."
             ) from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file that ``--output`` wrote.
+
+        Raises:
+            ArgumentError: there is no such file, or no such record of this version in it.
+        """
+        try:
+            values = json.loads(path.read_text())
+        except OSError as error:
+            raise ArgumentError(f"cannot read the {cls.called} {str(path)!r}: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise ArgumentError(
+                f"expected a SynBench {cls.called} as JSON in {str(path)!r}, got something else ({error}). "
+                f"Write one by {cls.written_by} --output."
+            ) from error
+        return cls.from_dict(values)
 
 
 class Model(Record):
@@ -237,24 +256,6 @@ class Report(Versioned):
                 named = [None, None] if model is None else [model.id, model.commit]
                 writer.writerow([*named, epsilon, threshold, *own, kappa, *around])
         return stream.getvalue()
-
-    @classmethod
-    def read(cls, path: Path) -> "Report":
-        """Read the file that ``synbench score --output`` wrote.
-
-        Raises:
-            ArgumentError: there is no such file, or it is no result of this version.
-        """
-        try:
-            values = json.loads(path.read_text())
-        except OSError as error:
-            raise ArgumentError(f"cannot read the result {str(path)!r}: {error.strerror or error}.") from error
-        except ValueError as error:
-            raise ArgumentError(
-                f"expected a SynBench result as JSON in {str(path)!r}, got something else ({error}). "
-                f"Write one by synbench score --output."
-            ) from error
-        return cls.from_dict(values)
 
 
 def json_schema() -> dict[str, Any]:

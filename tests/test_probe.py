@@ -407,7 +407,7 @@ def test_a_report_survives_json_and_fits_its_schema(report, tmp_path):
     with pytest.raises(ArgumentError, match="cannot read the probe report"):
         ProbeReport.read(tmp_path / "none.json")
     (tmp_path / "r.json").write_text("no")
-    with pytest.raises(ArgumentError, match="expected a probe report as JSON"):
+    with pytest.raises(ArgumentError, match="expected a SynBench probe report as JSON"):
         ProbeReport.read(tmp_path / "r.json")
 
 

@@ -1,12 +1,9 @@
 """The record of a probing: typed, versioned, plain Python, and finite, as ``synbench.report``."""
 
-import json
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from synbench.errors import ArgumentError
 from synbench.report import Interval, Model, Precision, Preprocessing, Record, Versioned
 
 from .recommendation import Recommendation
@@ -79,6 +76,7 @@ class ProbeReport(Versioned):
     """What linear probes make of an encoder on a data set: accuracy, and how it stands up to perturbations."""
 
     called: ClassVar[str] = "probe report"
+    written_by: ClassVar[str] = "synbench probe"
 
     meaning: str = Field(description="What the numbers say, in a plain sentence or two.")
     levels: list[Level] = Field(min_length=1, description="One per ε, rising; the first is ε = 0.")
@@ -119,24 +117,6 @@ class ProbeReport(Versioned):
         if self.attack is not None and len(self.attack.vanishing) != len(self.levels):
             raise ValueError(f"vanishing must have {len(self.levels)} numbers, one per ε")
         return self
-
-    @classmethod
-    def read(cls, path: Path) -> "ProbeReport":
-        """Read the file that ``synbench probe --output`` wrote.
-
-        Raises:
-            ArgumentError: there is no such file, or it is no probe report of this version.
-        """
-        try:
-            values = json.loads(path.read_text())
-        except OSError as error:
-            raise ArgumentError(f"cannot read the probe report {str(path)!r}: {error.strerror or error}.") from error
-        except ValueError as error:
-            raise ArgumentError(
-                f"expected a probe report as JSON in {str(path)!r}, got something else ({error}). "
-                f"Write one by synbench probe --output."
-            ) from error
-        return cls.from_dict(values)
 
 
 def json_schema() -> dict[str, Any]:
