@@ -43,11 +43,11 @@ lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -r requirements.txt
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python beartype hypothesis jsonschema pytest pytest-xdist scikit-learn
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python beartype hypothesis jsonschema pytest pytest-xdist -r requirements-probe.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -W default
 
-$(INSTALLED): pyproject.toml requirements.txt requirements-dev.txt constraints.txt
+$(INSTALLED): pyproject.toml requirements.txt requirements-dev.txt requirements-probe.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "SynBench needs Python 3.11 or newer; name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)

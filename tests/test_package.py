@@ -97,7 +97,7 @@ def test_readme_names_every_station_and_every_module_exists():
 
 
 def test_requirements_have_lower_bounds_and_no_addresses():
-    for file in ("requirements.txt", "requirements-dev.txt", "requirements-timm.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-probe.txt", "requirements-timm.txt"):
         for line in (ROOT / file).read_text().splitlines():
             assert re.fullmatch(r"[A-Za-z0-9_.-]+>=[\d.]+(,[<>=!\d.]+)*", line), line
 
