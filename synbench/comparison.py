@@ -27,7 +27,7 @@ from scipy.stats import norm
 
 from .errors import ArgumentError
 from .report import Record, Report, Versioned
-from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, scale_key
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, TEXTURE, scale_key
 
 SCHEMA_VERSION: Literal[1] = 1
 """Raised whenever a field changes its name, type or meaning."""
@@ -510,7 +510,8 @@ def _check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: 
         ("protocol", lambda r: r.protocol, str),
         ("grid of scales", lambda r: tuple(map(scale_key, r.scales)), lambda key: _listed([k * 1e-6 for k in key])),
         ("precision", lambda r: r.settings.precision.dtype if r.settings.precision else None, str),
-        ("mixture", lambda r: r.settings.direction, str),
+        # Another direction of the means is another draw of one mixture, in this respect.
+        ("mixture", lambda r: "textures" if r.settings.direction == TEXTURE else "means", str),
     ):
         if not (differing := _differing(reports, labels, value, told)):
             continue
