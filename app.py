@@ -13,10 +13,12 @@ if os.environ.get("SPACES_ZERO_GPU"):
 
 # Workers start with the modules of this file: they need not load what only pages need.
 if __name__ != "__mp_main__":
+    from hub_tools.space.look import preload_server
     from hub_tools.space.pages import LAUNCH, build
 
     __all__ = ["LAUNCH", "build"]
 
 if __name__ == "__main__":
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    preload_server()
     build().launch(**LAUNCH)

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import functools
 import io
 import json
 import os
@@ -310,3 +311,33 @@ def test_what_is_preloaded_leaves_the_threads_as_they_were():
         assert torch.get_num_threads() == preloaded.load()
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_server_imports_nothing_more_of_uvicorn_once_it_runs_in_a_thread():
+    program = """
+import sys, threading, time, uvicorn
+
+async def app(scope, receive, send):
+    raise RuntimeError(scope["type"])
+
+def modules():
+    return {name for name in sys.modules if name.partition(".")[0] == "uvicorn"}
+
+if sys.argv[1] == "preloaded":
+    from hub_tools.space.look import preload_server
+    preload_server()
+before = modules()
+server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+thread = threading.Thread(target=server.run)
+thread.start()
+while not server.started and thread.is_alive():
+    time.sleep(0.01)
+server.should_exit = True
+thread.join()
+assert server.started
+print(*sorted(modules() - before))
+"""
+    run = functools.partial(subprocess.run, capture_output=True, text=True, timeout=100, check=True)
+    # Without it there is something to import: what the test looks at can be seen.
+    assert "uvicorn.lifespan.on" in run([sys.executable, "-c", program, "as it is"]).stdout.split()
+    assert run([sys.executable, "-c", program, "preloaded"]).stdout.split() == []

@@ -3,6 +3,7 @@
 from typing import Any
 
 import gradio as gr
+import uvicorn
 from authlib.integrations.base_client.errors import OAuthError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
@@ -107,3 +108,21 @@ LAUNCH: dict[str, Any] = {
     "app_kwargs": {"exception_handlers": {OAuthError: _not_signed_in}},
 }
 """How the app is launched."""
+
+
+def preload_server() -> None:
+    """Import what the server imports as it starts, before there are threads to do so.
+
+    On a Space, Gradio starts a second server beside the app's own, for reloads, in another thread. Both import the same
+    modules of uvicorn at that moment, and when they do it at once, the app's may fail (seen with Python 3.11): it then
+    goes to another port, where nobody looks for it.
+    """
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        """Answer nothing: uvicorn is not started with it."""
+
+    config = uvicorn.Config(nothing, log_config=None)
+    config.load()
+    # Before 0.36, uvicorn chose its loop elsewhere.
+    if hasattr(config, "get_loop_factory"):
+        config.get_loop_factory()
