@@ -42,6 +42,7 @@ WAIT = 40_000
 # On a Space, Gradio itself asks elsewhere for what it draws the Hub's header with, and complains where it gets none.
 _HEADER = re.compile(r"https://(fonts\.googleapis\.com|fonts\.gstatic\.com|huggingface\.co/api/spaces)/.*")
 _NO_HEADER = "Space not found"
+_STREAM = re.compile(r"/queue/data\?")
 _LOCAL = re.compile(r"(https?|wss?)://(127\.0\.0\.1|localhost)[:/].*|(data|blob|about|chrome):.*", re.DOTALL)
 _ABOUT = ("HF_", "GRADIO_", "SPACE", "SYSTEM", "OAUTH_", "OPENID_")
 _VALIDATOR = "Failed to load resource: the server responded with a status of 422"
@@ -82,6 +83,7 @@ class Pages:
         self.contexts: list[BrowserContext] = []
         self.foreign: list[str] = []
         self.errors: list[str] = []
+        self._streams: dict[Page, set[Request]] = {}
 
     def __call__(
         self,
@@ -122,12 +124,30 @@ class Pages:
         context.on("weberror", lambda error: self.errors.append(f"in the page: {error.error}"))
         context.on("console", lambda message: self._hear(message, space=space))
         page = context.new_page()
+        streams = self._streams[page] = set()
+        page.on("request", lambda asked: streams.add(asked) if _STREAM.search(asked.url) else None)
+        page.on("requestfinished", lambda asked: streams.discard(asked))
+        page.on("requestfailed", lambda asked: streams.discard(asked))
         page.goto(url + query)
         return page
+
+    def rest(self, page: "Page") -> None:
+        """Wait until all that was begun on a page of Gradio's is over.
+
+        What it shows can be there before: who leaves then breaks the stream, and the console tells of it.
+
+        Raises:
+            AssertionError: it is not over in time.
+        """
+        end = time.monotonic() + WAIT / 1000
+        while self._streams[page]:
+            assert time.monotonic() < end, f"still under way: {[asked.url for asked in self._streams[page]]}"
+            page.wait_for_timeout(20)
 
     def close(self, name: str) -> None:
         """Close all pages; a picture of each goes to the folder ``$SHOTS``, if that is set."""
         folder = os.environ.get("SHOTS")
+        self._streams.clear()
         for number, context in enumerate(self.contexts):
             for page in context.pages if folder else ():
                 Path(str(folder)).mkdir(parents=True, exist_ok=True)

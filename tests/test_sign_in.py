@@ -99,6 +99,7 @@ def visit(stand_in, space, new_page):  # noqa: F811
         stand_in.visitor = visitor
         page = new_page(space.url, space=True)
         expect(page.locator("#who")).to_contain_text("Nobody is signed in.")
+        new_page.rest(page)
         page.get_by_role("button", name="Sign in with Hugging Face").click()
         expect(page.get_by_role("heading")).to_have_text("org/space asks for access to your account")
         expect(page.get_by_role("listitem")).to_have_text(list(SCOPES))
@@ -121,7 +122,7 @@ def do(page, button):
 
 
 @pytest.mark.slow
-def test_who_signs_in_opens_the_pull_request_and_nobody_sees_the_token(visit, stand_in, space):
+def test_who_signs_in_opens_the_pull_request_and_nobody_sees_the_token(visit, stand_in, space, new_page):  # noqa: F811
     before = len(stand_in.repositories["models", MODEL].pulls)
     page = visit("bob")
     asked = []
@@ -133,6 +134,7 @@ def test_who_signs_in_opens_the_pull_request_and_nobody_sees_the_token(visit, st
 
     token = stand_in.oauth.issued[-1]
     assert {request.token for request in stand_in.requests if request.path.endswith("/commit/main")} == {token}
+    new_page.rest(page)
     page.reload()
     page.get_by_role("button", name="Logout (bob)").wait_for()
     seen = [
@@ -164,7 +166,7 @@ def decoded(value):
 
 
 @pytest.mark.slow
-def test_who_denies_is_told_so_and_can_sign_in_after_all(visit, stand_in):
+def test_who_denies_is_told_so_and_can_sign_in_after_all(visit, stand_in, new_page):  # noqa: F811
     from playwright.sync_api import expect
 
     issued = len(stand_in.oauth.issued)
@@ -172,6 +174,7 @@ def test_who_denies_is_told_so_and_can_sign_in_after_all(visit, stand_in):
     expect(page.locator("#who")).to_contain_text("You did not let this app sign you in.")
     assert do(page, "Propose") == "Sign in first."
     assert len(stand_in.oauth.issued) == issued
+    new_page.rest(page)
     page.get_by_role("button", name="Sign in with Hugging Face").click()
     page.get_by_role("button", name="Authorize").click()
     expect(page.locator("#who")).to_contain_text("Signed in as alice")
@@ -447,6 +450,29 @@ def test_what_goes_wrong_on_a_page_is_seen(page, foreign, error, new_page):  # n
     assert [text.strip() for text in new_page.errors] == ([error] if error else [])
     new_page.foreign.clear()
     new_page.errors.clear()
+
+
+@pytest.mark.slow
+def test_a_page_rests_when_the_last_of_a_stream_has_come(new_page):  # noqa: F811
+    import gradio as gr
+    from playwright.sync_api import expect
+
+    def count():
+        yield "first"
+        time.sleep(0.7)
+        yield "last"
+
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        said = gr.Textbox(label="Said")
+        gr.Button("Count").click(count, None, said)
+    with serve_app(blocks, run_history=False, ssr_mode=False) as url:
+        page = new_page(url)
+        page.get_by_role("button", name="Count").click()
+        expect(page.get_by_label("Said")).to_have_value("first")
+        new_page.rest(page)
+        assert page.get_by_label("Said").input_value() == "last"
+        page.reload()
+        page.get_by_role("button", name="Count").wait_for()
 
 
 @pytest.mark.slow
