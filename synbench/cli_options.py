@@ -1,5 +1,6 @@
 """The options that commands share, and how their text is read."""
 
+import csv
 from pathlib import Path
 from typing import Annotated
 
@@ -47,6 +48,13 @@ def numbers(text: str | None, kind: type[float] = float) -> list[float] | None:
         return None if text is None else [kind(part) for part in text.split(",")]
     except ValueError as error:
         raise ArgumentError(f"expected numbers separated by commas, such as 0.5,1,2, got {text!r}.") from error
+
+
+def names(text: str | None) -> list[str] | None:
+    """Read names separated by commas; those that have a comma themselves stand in double quotes."""
+    if text is None:
+        return None
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) or [""]]
 
 
 def one_or_all(values: list[float] | None) -> float | list[float] | None:

@@ -31,7 +31,10 @@ def probe(
     ] = None,
     image_column: Annotated[str | None, typer.Option(help="Default the only one of pictures.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Default the only one of classes.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Some of them, comma-separated; default all.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated, in double quotes where a name has a comma; default all."),
+    ] = None,
     epsilons: Annotated[str | None, typer.Option(help="Comma-separated, in [0, 1); default 0,0.2,0.4,0.6,0.8.")] = None,
     strengths: Annotated[
         str | None, typer.Option("--Cs", help="Comma-separated, to choose from; default 0.01 to 10,000.")
@@ -100,7 +103,7 @@ def probe(
             test_split=test_split,
             image_column=image_column,
             label_column=label_column,
-            classes=None if classes is None else [name.strip() for name in classes.split(",")],
+            classes=o.names(classes),
             **measured,
             score=False if score == _NO_SCORE else score and Path(score),
             threshold=threshold,

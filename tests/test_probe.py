@@ -16,6 +16,7 @@ from scipy.optimize import brentq
 import synbench
 from synbench import ArgumentError, EncoderError, RepresentationError, cache
 from synbench.batching import BatchSize
+from synbench.cli_options import names
 from synbench.probe import attacks, vectors
 from synbench.probe.asking import Asked
 from synbench.probe.attacks import NotAttackableError, attack
@@ -713,6 +714,21 @@ def test_the_command_writes_what_it_is_asked_for(command, digits, tmp_path):
     assert code == 0
     assert json.loads(out)["dataset"]["classes"] == ["digit 1", "digit 7"]
     assert command("synbench:demo", tmp_path / "none")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (None, None),
+        ("cat", ["cat"]),
+        ("cat, dog ,hen", ["cat", "dog", "hen"]),
+        ('cat, "tench, Tinca tinca" , 7" disc', ["cat", "tench, Tinca tinca", '7" disc']),
+        ("", [""]),
+        ("cat,", ["cat", ""]),
+    ],
+)
+def test_classes_are_read_by_their_commas_and_quotes(text, read):
+    assert names(text) == read
 
 
 def test_an_interrupted_command_says_so(command, tmp_path, monkeypatch):
