@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -13,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from synbench import ArgumentError
+from synbench import ArgumentError, HubError
 from synbench.probe.choosing import choose
 from synbench.probe.columns import chosen_classes, class_names, image_column, label_column
 from synbench.probe.opening import open_dataset
@@ -316,8 +317,8 @@ def test_a_data_set_of_the_hub(tmp_path):
         "from synbench.probe.opening import open_dataset\n"
         "opened = open_dataset('me/pictures')\n"
         "print(opened.commit, choose(opened).classes)\n"
-        "for how in ({'config': 'other'}, {'revision': 'nowhere'}):\n"
-        "    try: open_dataset('me/pictures', **how)\n"
+        "for how in ({'config': 'other'}, {'revision': 'nowhere'}, {'revision': 'main'}, {'revision': '0' * 40}):\n"
+        "    try: print(open_dataset('me/pictures', **how).commit)\n"
         "    except Exception as error: print(type(error).__name__, error)\n"
     )
     with Hub() as hub:
@@ -332,6 +333,19 @@ def test_a_data_set_of_the_hub(tmp_path):
     assert lines[1].endswith("Choose one by config=.")
     assert "ArgumentError cannot find the dataset 'me/pictures'" in lines[2]
     assert "Check the name and dataset_revision=" in lines[2]
+    assert lines[3] == repository.refs["main"]
+    # Old releases of datasets take what they have of another commit; new ones say that this one is not there.
+    assert re.match(r"HubError expected the dataset|ArgumentError cannot find the dataset", lines[4])
+
+
+def test_a_commit_that_was_not_asked_for_is_refused(monkeypatch):
+    """What old releases of datasets do where the Hub has no such commit, and all of them where it cannot be reached."""
+    loaded = made([0, 1])
+    monkeypatch.setattr("datasets.load_dataset", lambda *_, **__: loaded)
+    monkeypatch.setattr("synbench.probe.opening._commit", lambda _: "a" * 40)
+    assert open_dataset("me/pictures", revision="a" * 40).commit == "a" * 40
+    with pytest.raises(HubError, match=r"the commit bbbbbbbbbbbb, but only aaaaaaaaaaaa is at hand: the Hub cannot"):
+        open_dataset("me/pictures", revision="b" * 40)
 
 
 @pytest.mark.parametrize("asked", [None, "label"])

@@ -74,10 +74,27 @@ def open_dataset(
         elif local:
             found = datasets.load_dataset(str(place.resolve()), name=config)
         else:
+            wanted = _wanted(name, revision)
             found = datasets.load_dataset(name, name=config, revision=revision)
     splits = {str(found.split or "train"): found} if isinstance(found, datasets.Dataset) else dict(found)
     commit = None if local else _commit(next(iter(splits.values())))
+    if not local and wanted and commit and commit != wanted:
+        raise HubError(
+            f"expected the dataset {name!r} at {revision!r}, which is the commit {wanted[:12]}, but only "
+            f"{commit[:12]} is at hand: the Hub cannot be reached, or does not have it. Try again, or leave out "
+            f"dataset_revision=."
+        )
     return Opened(name, config, revision, commit, {str(key): value for key, value in splits.items()})
+
+
+def _wanted(name: str, revision: str | None) -> str | None:
+    """Return the commit that a revision is: where it is missing, ``datasets`` may take what it has of another one."""
+    if revision is None or COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi
+
+    commit: str | None = HfApi().dataset_info(name, revision=revision).sha
+    return commit
 
 
 def _commit(dataset: Any) -> str | None:
@@ -104,6 +121,7 @@ def _bars(*, shown: bool) -> Iterator[None]:
 def _told(name: str, *, local: bool) -> Iterator[None]:
     """Turn what ``datasets`` raises into a sentence with a next step."""
     from datasets import exceptions
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
         yield
@@ -115,9 +133,10 @@ def _told(name: str, *, local: bool) -> Iterator[None]:
         kind = type(error).__module__.partition(".")[0]
         if not local and (isinstance(error, (ConnectionError, TimeoutError)) or kind.startswith(("httpx", "requests"))):
             raise HubError(
-                f"cannot reach the Hub for the dataset {name!r} ({said}). Try again, or pass a local folder."
+                f"cannot reach the Hub for the dataset {name!r} ({said}). Try again, pass a local folder, or a commit "
+                f"as dataset_revision= if it has been loaded before."
             ) from error
-        if isinstance(error, exceptions.DatasetNotFoundError):
+        if isinstance(error, (exceptions.DatasetNotFoundError, RepositoryNotFoundError, RevisionNotFoundError)):
             raise ArgumentError(
                 f"cannot find the dataset {name!r}, neither on the Hub nor as a local folder ({said}). Check the name "
                 f"and dataset_revision=; if it is private or gated, log in by `hf auth login`."
