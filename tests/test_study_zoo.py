@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits
 import synbench
 from benchmarks.study import pretexts, training, zoo
 from benchmarks.study.architectures import FAMILIES
-from benchmarks.study.recipes import RECIPES, Recipe
+from benchmarks.study.recipes import ALL, FIRST, LISTS, SECOND, Recipe
 from synbench.errors import ArgumentError, EncoderError
 from synbench.pooling import choose
 
@@ -50,31 +50,38 @@ def run(data, out, *more, name="resnet-256-supervised-1"):
     zoo.main([str(data), str(out), "--only", name, "--quick", "--classes", *map(str, CLASSES), *more])
 
 
-def test_the_list_has_many_kinds():
-    assert len(RECIPES) >= 24
-    assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
-    assert len({recipe.seed for recipe in RECIPES}) == len(RECIPES)
-    assert {recipe.family for recipe in RECIPES} == set(FAMILIES)
-    assert {recipe.pretext for recipe in RECIPES} == {*pretexts.PRETEXTS, "untrained"}
-    widths = {recipe.width for recipe in RECIPES}
+@pytest.mark.parametrize("recipes", LISTS.values(), ids=LISTS)
+def test_each_list_has_many_kinds(recipes):
+    assert len(recipes) == 32
+    assert {recipe.family for recipe in recipes} == set(FAMILIES)
+    assert {recipe.pretext for recipe in recipes} == {*pretexts.PRETEXTS, "untrained"}
+    widths = {recipe.width for recipe in recipes}
     assert (min(widths), max(widths)) == (64, 384)
 
 
+def test_no_encoder_is_in_both_lists():
+    # A name is a seed: encoders of one name begin with the same weights.
+    assert len({recipe.name for recipe in ALL}) == len({recipe.seed for recipe in ALL}) == 64
+    kinds = [{(recipe.family, recipe.width, recipe.pretext) for recipe in recipes} for recipes in LISTS.values()]
+    assert not kinds[0] & kinds[1]
+
+
 def test_every_recipe_fits_its_task():
-    for recipe in RECIPES:
+    for recipe in ALL:
         assert (recipe.epochs == 0) == (recipe.pretext == "untrained"), recipe
         assert (recipe.noise > 0) == (recipe.pretext in ("noisy", "masked")), recipe
         assert (recipe.most is not None) == (recipe.pretext == "shuffled"), recipe
 
 
+@pytest.mark.parametrize("recipes", LISTS.values(), ids=LISTS)
 @pytest.mark.parametrize("count", [8, 12, 16, 24])
-def test_every_first_part_is_diverse(count):
-    first = RECIPES[:count]
+def test_every_first_part_is_diverse(count, recipes):
+    first = recipes[:count]
     assert len({recipe.family for recipe in first}) == 7
     assert len({recipe.pretext for recipe in first}) >= 6
 
 
-@pytest.mark.parametrize(("family", "width"), sorted({(recipe.family, recipe.width) for recipe in RECIPES}))
+@pytest.mark.parametrize(("family", "width"), sorted({(recipe.family, recipe.width) for recipe in ALL}))
 def test_the_representation_has_the_width_of_the_recipe(family, width):
     model = FAMILIES[family].make(width).eval()
     with torch.inference_mode():
@@ -267,19 +274,19 @@ def test_the_record_has_what_another_process_finished_meanwhile(tmp_path, monkey
         (tmp_path / name).mkdir()
         (tmp_path / name / "recipe.json").write_text(json.dumps({"name": name}))
 
-    finish(RECIPES[1].name)
+    finish(FIRST[1].name)
     write = zoo.Path.write_text
 
     def slow(path, text):
-        if not (tmp_path / RECIPES[0].name).exists():
-            finish(RECIPES[0].name)
+        if not (tmp_path / FIRST[0].name).exists():
+            finish(FIRST[0].name)
         return write(path, text)
 
     monkeypatch.setattr(
         zoo.Path, "write_text", lambda path, text: slow(path, text) if "zoo" in path.name else write(path, text)
     )
-    assert list(zoo.collect(tmp_path)) == [RECIPES[0].name, RECIPES[1].name]
-    assert list(json.loads((tmp_path / "zoo.json").read_text())) == [RECIPES[0].name, RECIPES[1].name]
+    assert list(zoo.collect(tmp_path)) == [FIRST[0].name, FIRST[1].name]
+    assert list(json.loads((tmp_path / "zoo.json").read_text())) == [FIRST[0].name, FIRST[1].name]
 
 
 def test_shards_share_the_list(data, tmp_path, monkeypatch):
@@ -287,8 +294,11 @@ def test_shards_share_the_list(data, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "make", lambda recipe, *_, **__: made.append(recipe.name))
     for part in ("1/3", "2/3", "3/3"):
         zoo.main([str(data), str(tmp_path), "--quick", "--shard", part])
-    assert sorted(made) == sorted(recipe.name for recipe in RECIPES)
-    assert made[:2] == [RECIPES[0].name, RECIPES[3].name]
+    assert sorted(made) == sorted(recipe.name for recipe in FIRST)
+    assert made[:2] == [FIRST[0].name, FIRST[3].name]
+    made.clear()
+    zoo.main([str(data), str(tmp_path), "--quick", "--list", "second"])
+    assert made == [recipe.name for recipe in SECOND]
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/"])

@@ -49,21 +49,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         if not options.only_report:
             _run(options)
-        report(options.out, resamples=options.resamples)
+        report(options.out, tested=options.tested, resamples=options.resamples)
     except SynBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def report(out: Path, *, resamples: int = RESAMPLES) -> list[OnDataset]:
+def report(out: Path, *, tested: Sequence[str] | None = None, resamples: int = RESAMPLES) -> list[OnDataset]:
     """Analyse the records of a folder, and write tables, numbers and pictures beside them.
+
+    Args:
+        out: the folder.
+        tested: the predictors that are tested; all by default.
+        resamples: of each bootstrap.
 
     Raises:
         ArgumentError: there are no records, or too few encoders were probed to tell anything.
     """
     records = kept(out)
-    found = [on_dataset(records, name, resamples) for name in dict.fromkeys(d for r in records for d in r["probes"])]
+    names = dict.fromkeys(d for r in records for d in r["probes"])
+    found = [on_dataset(records, name, tested=tested, resamples=resamples) for name in names]
     failures = {f"{r['encoder']}, {part}": why for r in records for part, why in r["failures"].items()}
     text = document(found, _about(records), failures)
     numbers = {
@@ -80,7 +86,9 @@ def report(out: Path, *, resamples: int = RESAMPLES) -> list[OnDataset]:
     return found
 
 
-def on_dataset(records: Sequence[dict[str, Any]], name: str, resamples: int = RESAMPLES) -> OnDataset:
+def on_dataset(
+    records: Sequence[dict[str, Any]], name: str, *, tested: Sequence[str] | None = None, resamples: int = RESAMPLES
+) -> OnDataset:
     """Return all that records tell about one data set.
 
     Raises:
@@ -89,14 +97,14 @@ def on_dataset(records: Sequence[dict[str, Any]], name: str, resamples: int = RE
     table = tabling.table(records, name)
     present = [p for p in tabling.PREDICTORS if any(row.get(p) is not None for row in table)]
     outcomes = [
-        analyse(table, present, outcome, naming=tabling.label, resamples=resamples)
+        analyse(table, present, outcome, tested=tested, naming=tabling.label, resamples=resamples)
         for outcome in tabling.outcome_names(table)
     ]
     columns = list(dict.fromkeys(column for row in table for column in row))
     further = [c for c in columns if (c.startswith("score_") and "[" in c) or ": " in c]
     costs = [c for c in columns if c.startswith(("agrees_", "regret_"))]
     means = [mean for c in costs if (mean := mean_over_families(table, c)) is not None]
-    return OnDataset(name, table, outcomes, explore(table, further, outcomes[0].name), means)
+    return OnDataset(name, table, outcomes, explore(table, further, outcomes[0].name), means, tested)
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -187,6 +195,10 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--mixtures", action="store_true", help="κ of other mixtures too, for a look; see mixtures.py")
     options.add_argument("--device", help="where encoders run")
     options.add_argument("--shard", type=_shard, default=(1, 1), help="K/N: every Nth encoder, from the Kth")
+    options.add_argument(
+        "--tested", nargs="+", choices=tabling.PREDICTORS, metavar="PREDICTOR", help="that were named beforehand; "
+        f"default all of {', '.join(tabling.PREDICTORS)}"
+    )  # fmt: skip
     options.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of bootstraps; default {RESAMPLES}")
     return whole
 

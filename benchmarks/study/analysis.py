@@ -5,7 +5,7 @@ an encoder lacks is absent or None.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,7 @@ def analyse(
     predictors: Sequence[str],
     outcome: str,
     *,
+    tested: Sequence[str] | None = None,
     baseline: str = BASELINE,
     naming: Callable[[str], str] = str,
     resamples: int = RESAMPLES,
@@ -101,13 +102,14 @@ def analyse(
 ) -> Outcome:
     """Return what each predictor says about one outcome.
 
-    All predictors that are named are tested together: Holm adjusts for their number. So name those that were chosen
-    before the data were seen, and look at others by ``explore``.
+    All predictors that are tested are tested together: Holm adjusts for their number. So name those that were chosen
+    before the data were seen; of the others there are coefficients and intervals, and ``explore`` looks at still more.
 
     Args:
         table: a row an encoder.
         predictors: columns.
         outcome: a column.
+        tested: some of the predictors; all by default.
         baseline: the predictor that every other has to reach; not needed.
         naming: from columns to what the verdicts call them.
         resamples: of each bootstrap.
@@ -115,11 +117,17 @@ def analyse(
         seed: of both.
 
     Raises:
-        ArgumentError: two rows have the same encoder, or none of the predictors can be tested; it says why.
+        ArgumentError: two rows have the same encoder, one that is to be tested is no predictor, or none of the
+            predictors can be tested; it says why.
     """
     names = [row["encoder"] for row in table]
     if twice := {name for name in names if names.count(name) > 1}:
         raise ArgumentError(f"expected one row an encoder, got more of {', '.join(sorted(twice))}. Keep one of each.")
+    tested = predictors if tested is None else tested
+    if strange := sorted(set(tested) - set(predictors)):
+        raise ArgumentError(
+            f"expected to test some of {', '.join(predictors)}, got {', '.join(strange)}. Measure them."
+        )
     families = [str(row["family"]) for row in table]
     y = column(table, outcome)
     found: list[Association] = []
@@ -133,9 +141,10 @@ def analyse(
             found.append(one)
         except ArgumentError as error:
             left_out[name] = str(error)
-    if not found:
+    if not any(one.predictor in tested for one in found):
         raise ArgumentError(f"no predictor of {outcome} can be tested: {next(iter(left_out.values()), 'none given')}")
-    adjusted = holm_adjusted(found)
+    adjusted = holm_adjusted([one for one in found if one.predictor in tested])
+    adjusted += [replace(one, p_holm=None) for one in found if one.predictor not in tested]
     least = next((a for a in adjusted if a.predictor == baseline), None)
     findings = []
     for one in adjusted:

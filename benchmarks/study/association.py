@@ -38,7 +38,8 @@ class Association:
         p_permutation: two-sided, as if encoders were exchangeable.
         p_families: two-sided, by the cluster bootstrap.
         p: the larger of both; 1 where there are too few families.
-        p_holm: p adjusted for the number of predictors that are tested beside this one; p until ``holm`` was told.
+        p_holm: p adjusted for the number of predictors that are tested beside this one; p until ``holm`` was told;
+            None for one that is not tested.
         spearman: ρ.
         spearman_families: its interval by the cluster bootstrap.
         pearson: r.
@@ -62,7 +63,7 @@ class Association:
     p_permutation: float
     p_families: float | None
     p: float
-    p_holm: float
+    p_holm: float | None
     spearman: float
     spearman_families: tuple[float, float] | None
     pearson: float

@@ -95,7 +95,7 @@ def _line(axes: "Axes", y: int, finding: Finding) -> None:
     if a.tau_families is not None:
         axes.hlines(y, *a.tau_families, color=_INK, linewidth=2.0, zorder=3, label="95 % over families")
         axes.plot(a.tau_families, [y, y], linestyle="none", marker="|", markersize=8, color=_INK, zorder=3)
-    fill = "white" if finding.verdict.kind == "no evidence" else _INK
+    fill = _INK if finding.verdict.shown else "white"
     axes.plot([a.tau], [y], linestyle="none", marker="o", markersize=6.5, color=_INK, markerfacecolor=fill, zorder=4)
     axes.annotate(
         f"{number(a.tau)}   n = {a.n}, {a.families} families", (1, y), (8, 0), xycoords=("axes fraction", "data"),

@@ -1,4 +1,4 @@
-"""The encoders of the zoo: one recipe each."""
+"""The encoders of the zoos: one recipe each."""
 
 import zlib
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Recipe:
         return zlib.crc32(self.name.encode())
 
 
-RECIPES = (
+FIRST = (
     Recipe("resnet", 128, "supervised", 10),
     Recipe("resnet", 128, "untrained", 0),
     Recipe("vit", 64, "rotation", 4),
@@ -60,4 +60,44 @@ RECIPES = (
     Recipe("swin", 64, "rotation", 4),
     Recipe("resnet", 256, "supervised", 1),
 )
-"""All encoders, ordered so that every first part has many families, tasks and widths."""
+"""Ordered so that every first part has many families, tasks and widths; so is the second list."""
+
+SECOND = (
+    Recipe("resnet", 256, "noisy", 4, noise=0.15),
+    Recipe("vit", 96, "masked", 3, noise=0.1),
+    Recipe("convnext", 128, "contrastive", 3),
+    Recipe("poolformer", 128, "supervised", 8),
+    Recipe("regnet", 64, "shuffled", 20, most=5000),
+    Recipe("dinov2", 96, "supervised", 4),
+    Recipe("swin", 96, "untrained", 0),
+    Recipe("resnet", 64, "rotation", 8),
+    Recipe("vit", 64, "supervised", 3),
+    Recipe("convnext", 256, "supervised", 3),
+    Recipe("poolformer", 256, "masked", 3, noise=0.1),
+    Recipe("regnet", 128, "contrastive", 3),
+    Recipe("dinov2", 192, "rotation", 2),
+    Recipe("swin", 128, "supervised", 3),
+    Recipe("regnet", 64, "untrained", 0),
+    Recipe("resnet", 384, "supervised", 3),
+    Recipe("vit", 96, "shuffled", 16, most=5000),
+    Recipe("convnext", 64, "noisy", 8, noise=0.2),
+    Recipe("poolformer", 128, "untrained", 0),
+    Recipe("regnet", 256, "supervised", 3),
+    Recipe("dinov2", 96, "grey", 4),
+    Recipe("swin", 64, "contrastive", 3),
+    Recipe("resnet", 128, "masked", 8, noise=0.1),
+    Recipe("vit", 64, "untrained", 0),
+    Recipe("convnext", 128, "grey", 6),
+    Recipe("poolformer", 320, "contrastive", 1),
+    Recipe("regnet", 128, "noisy", 5, noise=0.1),
+    Recipe("dinov2", 96, "untrained", 0),
+    Recipe("swin", 64, "shuffled", 16, most=5000),
+    Recipe("resnet", 256, "grey", 3),
+    Recipe("vit", 96, "contrastive", 2),
+    Recipe("convnext", 384, "rotation", 1),
+)
+"""The same families, other widths, tasks and lengths: to test on what the first list suggested."""
+
+LISTS: dict[str, tuple[Recipe, ...]] = {"first": FIRST, "second": SECOND}
+
+ALL = (*FIRST, *SECOND)

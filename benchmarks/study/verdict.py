@@ -7,7 +7,7 @@ from typing import Literal
 from .association import Association, Difference
 from .coefficients import LEVEL, MIN_FAMILIES, holm
 
-Kind = Literal["predicts", "predicts, no better than the baseline", "predicts the reverse", "no evidence"]
+Kind = Literal["predicts", "predicts, no better than the baseline", "predicts the reverse", "no evidence", "not tested"]
 
 
 @dataclass(frozen=True)
@@ -16,6 +16,11 @@ class Verdict:
 
     kind: Kind
     sentence: str
+
+    @property
+    def shown(self) -> bool:
+        """Whether the rule lets one say that predictor and outcome go together, either way round."""
+        return self.kind not in ("no evidence", "not tested")
 
 
 def holm_adjusted(tested: Sequence[Association]) -> list[Association]:
@@ -42,9 +47,10 @@ def verdict(
     - "predicts the reverse": shown and τ < 0.
     - "no evidence": all else, and fewer than four families. The sentence says what could still be true, and how large τ
       would have to be to be seen.
+    - "not tested": its p was adjusted by nobody, as others were named to be tested. Its numbers are for a look.
 
     Args:
-        found: with p adjusted by ``holm_adjusted``.
+        found: with p adjusted by ``holm_adjusted``, or None.
         baseline: of the number of parameters on the same outcome; None where that is not known, or is what is judged.
         difference: of |τ| of the predictor and of the baseline; told beside the verdict, no part of the rule.
         naming: from columns to what the sentence calls them.
@@ -52,6 +58,10 @@ def verdict(
     what, goal = naming(found.predictor), naming(found.outcome)
     size = f"n = {found.n}, {found.families} families"
     told = f"τ = {_signed(found.tau)}"
+    if found.tau_families is not None:
+        told += f", {100 * LEVEL:.0f} % interval over families {_ends(*found.tau_families)}"
+    if found.p_holm is None:
+        return Verdict("not tested", f"{what}: not tested against {goal} ({size}; {told}).")
     if found.tau_families is None:
         return Verdict(
             "no evidence",
@@ -59,7 +69,6 @@ def verdict(
             f"{MIN_FAMILIES} families do not tell how others would do.",
         )
     low, high = found.tau_families
-    told += f", {100 * LEVEL:.0f} % interval over families {_signed(low)} to {_signed(high)}"
     sign = 1 if found.tau > 0 else -1
     turned = [name for name, tau in found.without.items() if tau * sign <= 0]
     adjusted = f"p = {found.p_holm:.2g} after Holm"
@@ -122,13 +131,17 @@ def _strength(tau: float) -> str:
     return "strong"
 
 
+def _ends(low: float, high: float) -> str:
+    return f"{_signed(low)} to {_signed(high)}"
+
+
 def _beside(baseline: Association | None, difference: Difference | None, naming: Callable[[str], str]) -> str:
     if baseline is None:
         return ""
     told = f"; {naming(baseline.predictor)} has τ = {_signed(baseline.tau)}"
     if difference is not None and difference.interval is not None:
         low, high = difference.interval
-        told += f", a difference of |τ| of {_signed(difference.difference)}, interval {_signed(low)} to {_signed(high)}"
+        told += f", a difference of |τ| of {_signed(difference.difference)}, interval {_ends(low, high)}"
     return told
 
 

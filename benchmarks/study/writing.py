@@ -21,6 +21,7 @@ class OnDataset:
         outcomes: the primary one first.
         explored: (τ, n) of every score with the primary outcome, by column; not tested.
         means: what the recommended ε costs, and what others would have.
+        tested: the predictors that were named to be tested, where not all are.
     """
 
     name: str
@@ -28,6 +29,7 @@ class OnDataset:
     outcomes: Sequence[Outcome]
     explored: Mapping[str, tuple[float, int]] = field(default_factory=dict)
     means: Sequence[Mean] = ()
+    tested: Sequence[str] | None = None
 
 
 def interval(values: Sequence[float] | None) -> str:
@@ -73,7 +75,10 @@ def document(found: Sequence[OnDataset], about: Sequence[str], failures: Mapping
 
 def _on_dataset(one: OnDataset) -> list[str]:
     families = len({row["family"] for row in one.table})
-    parts = [f"## {one.name}: {len(one.table)} encoders of {families} families", overview(one.outcomes)]
+    parts = [f"## {one.name}: {len(one.table)} encoders of {families} families"]
+    if one.tested is not None:
+        parts += [f"Tested: {', '.join(map(label, one.tested))}. The others stand beside, for a look, untested."]
+    parts += [overview(one.outcomes)]
     for place, outcome in enumerate(one.outcomes):
         parts += [f"### {label(outcome.name).capitalize()}{' (primary)' if not place else ''}"]
         if not place:
@@ -100,7 +105,7 @@ def overview(outcomes: Sequence[Outcome]) -> str:
         for finding in outcome.findings:
             a = finding.association
             told = f"{number(a.tau)} (n = {a.n})"
-            cells[a.predictor, outcome.name] = told if finding.verdict.kind == "no evidence" else f"**{told}**"
+            cells[a.predictor, outcome.name] = f"**{told}**" if finding.verdict.shown else told
     rows = [[label(name), *(cells.get((name, o.name), "–") for o in outcomes)] for name in known]
     return rows_of(["τ; bold: shown by the rule below", *(label(o.name) for o in outcomes)], rows)
 

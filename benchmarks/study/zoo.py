@@ -2,6 +2,8 @@
 
     python -m benchmarks.study.zoo DATA OUT                   about 45 minutes on one core
     python -m benchmarks.study.zoo DATA OUT --shard 1/2       one of two processes that share the list
+    python -m benchmarks.study.zoo DATA OUT --list second --classes 5 6 7 8 9
+                                                              other encoders, to test what the first ones suggested
 
 Reads CIFAR-10 from DATA/train.parquet and DATA/test.parquet (pictures as encoded bytes in a column ``image`` or
 ``img``, classes in ``label``, as on the Hub). Every encoder is trained on the pictures of half of the classes (0 to
@@ -45,7 +47,7 @@ import synbench
 from synbench.errors import ArgumentError, EncoderError, SynBenchError
 
 from .pretexts import PRETEXTS
-from .recipes import RECIPES, Recipe
+from .recipes import ALL, LISTS, Recipe
 from .training import BATCH, chosen, of_classes, train
 
 CLASSES = (0, 1, 2, 3, 4)
@@ -151,13 +153,13 @@ def make(
 def collect(out: Path) -> dict[str, dict[str, Any]]:
     """Write OUT/zoo.json from the records of all whole folders, and return it."""
     while True:
-        there = [recipe.name for recipe in RECIPES if (out / recipe.name).exists()]
+        there = [recipe.name for recipe in ALL if (out / recipe.name).exists()]
         found = {name: json.loads((out / name / "recipe.json").read_text()) for name in there}
         new = out / f".zoo.{os.getpid()}.part"
         new.write_text(json.dumps(found, indent=2) + "\n")
         new.replace(out / "zoo.json")
         # Another process may have finished one in between, and written before: then what is here is too old.
-        if there == [recipe.name for recipe in RECIPES if (out / recipe.name).exists()]:
+        if there == [recipe.name for recipe in ALL if (out / recipe.name).exists()]:
             return found
 
 
@@ -174,15 +176,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser(__doc__)
     options.add_argument("data", type=Path, help="folder with train.parquet and test.parquet of CIFAR-10")
     options.add_argument("out", type=Path, help="folder for the encoders and zoo.json")
-    names = [recipe.name for recipe in RECIPES]
-    options.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME", help="which encoders")
+    names = [recipe.name for recipe in ALL]
+    options.add_argument("--list", choices=LISTS, default="first", help="of recipes; default first")
+    options.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="which encoders; default the list's")
     options.add_argument("--shard", type=shard, default=(1, 1), metavar="K/N", help="each N-th encoder from the K-th")
     options.add_argument("--classes", type=int, nargs="+", default=CLASSES, help="to train on; default 0 1 2 3 4")
     options.add_argument("--threads", type=positive, default=1, help="of torch; default 1")
     asked = options.parse_args(arguments)
     torch.set_num_threads(asked.threads)
     part, parts = asked.shard
-    recipes = [recipe for recipe in RECIPES if recipe.name in asked.only][part - 1 :: parts]
+    listed = [recipe for recipe in ALL if recipe.name in asked.only] if asked.only else LISTS[asked.list]
+    recipes = listed[part - 1 :: parts]
     try:
         splits = []
         for file in ("train.parquet", "test.parquet"):
