@@ -48,7 +48,7 @@ from _timing import machine, markdown, note, parser
 from scipy.stats import norm
 
 import synbench
-from synbench import comparison, curve, paper, population, uncertainty
+from synbench import curve, paper, population, separation, uncertainty
 from synbench.design import design
 from synbench.embedding import embed, embed_population
 from synbench.encoders import Encoder
@@ -833,7 +833,7 @@ def leaderboards(images: int, repetitions: int, *, dimension: int = 16, width: i
             correlation = parts @ parts.T if kind == "paired" else np.eye(len(maps))
             np.fill_diagonal(correlation, 1.0)
             covariance = (correlation * np.outer(stderr, stderr))[np.ix_(order, order)]
-            found = comparison.separate(values[order], (covariance + covariance.T) / 2)
+            found = separation.separate(values[order], (covariance + covariance.T) / 2)
             signs = np.array(LEADERBOARD)[order]
             pairs = [
                 np.sign(signs[i] - signs[j]) * np.sign(d)

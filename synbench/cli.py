@@ -179,6 +179,9 @@ def compare(
     ],
     epsilon: Annotated[float, typer.Option(help="Robustness level of the compared score.")] = 0.0,
     threshold: Annotated[float, typer.Option(help="Threshold accuracy of the compared score.")] = 0.7,
+    measure: Annotated[
+        str | None, typer.Option(help="What is compared: score (default), or kappa, the default for textures.")
+    ] = None,
     level: Annotated[float, typer.Option(help="Probability of telling any two equal encoders apart.")] = 0.05,
     protocol: o.Protocol = None,
     images: o.Images = None,
@@ -186,6 +189,7 @@ def compare(
     max_images: o.MaxImages = None,
     samples: o.Samples = None,
     seed: o.Seed = 0,
+    direction: o.Direction = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
     batch_size: o.BatchSize = None,
@@ -212,6 +216,7 @@ def compare(
             "max_images": max_images,
             "samples": samples,
             "seed": seed,
+            "direction": direction,
         }
         make_settings(**asked)
         _check_files(output, plot)
@@ -222,6 +227,7 @@ def compare(
             models,
             epsilon=epsilon,
             threshold=threshold,
+            measure=measure,
             level=level,
             allow_mixed=allow_mixed,
             baseline=baseline,

@@ -6,8 +6,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .comparison import Comparison, of_reports
+from .comparison import Comparison, check_measure, default_measure
 from .errors import ArgumentError
+from .pairing import of_reports
 from .preparing import prepare
 from .processes import ALONE, launched, together
 from .report import Report
@@ -20,6 +21,7 @@ def compare(
     *,
     epsilon: float = HEADLINE_EPSILON,
     threshold: float = HEADLINE_THRESHOLD,
+    measure: str | None = None,
     level: float = 0.05,
     allow_mixed: bool = False,
     baseline: str | None = None,
@@ -38,6 +40,7 @@ def compare(
             compared as it is, unpaired.
         epsilon: where the compared score is read; added to ``epsilons``.
         threshold: likewise.
+        measure: ``"score"``, or ``"kappa"`` at ``epsilon``; by default κ with ``direction="texture"``, else the score.
         level: probability of separating any two encoders that are equal, over all pairs.
         allow_mixed: compare results of different protocols, scales or precisions too, with a warning.
         baseline: ``"untrained"`` scores each encoder's untrained twin as well.
@@ -48,7 +51,7 @@ def compare(
         progress: show bars on stderr; by default if stderr is a terminal.
         loading: arguments of ``load_encoder`` for all models, or one dict a model.
         asked: ``protocol``, ``images``, ``target_stderr``, ``max_images``, ``samples``, ``scales``, ``epsilons``,
-            ``thresholds``, ``seed`` and ``as_published``, as ``score``.
+            ``thresholds``, ``seed``, ``direction`` and ``as_published``, as ``score``.
 
     Raises:
         ArgumentError: an argument is out of range, or results cannot be compared.
@@ -67,6 +70,7 @@ def compare(
     if len(models) < 2:
         raise ArgumentError(f"expected two models or more to compare, got {len(models)}. Use score() for one.")
     check_baseline(baseline, False)
+    compared_by = check_measure(measure)
     one_each = [loading or {}] * len(models) if loading is None or isinstance(loading, dict) else list(loading)
     if len(one_each) != len(models):
         raise ArgumentError(f"loading must be one dict, or one a model ({len(models)}), got {len(one_each)}.")
@@ -102,12 +106,16 @@ def compare(
             bar.update()
     made = iter(scored)
     all_scored = [next(made) if result is None else Scored(result, None) for result in results]
+    reports = [s.report for s in all_scored]
+    compared_by = compared_by or default_measure(reports)
+    of_kappa = compared_by == "kappa"
     with together(processes):
         compared = of_reports(
-            [s.report for s in all_scored],
-            [s.contributions(epsilon, threshold) for s in all_scored] if processes.main else [None] * len(all_scored),
+            reports,
+            [s.contributions(epsilon, threshold, of_kappa=of_kappa) if processes.main else None for s in all_scored],
             epsilon=epsilon,
             threshold=threshold,
+            measure=compared_by,
             level=level,
             allow_mixed=allow_mixed,
         )

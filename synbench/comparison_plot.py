@@ -1,9 +1,10 @@
 """The picture of a comparison: every encoder with its interval, and who ties with whom."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from .comparison import TWIN, Comparison, Entry, names
+from .comparison import TWIN, Comparison, Entry, names, quantity
 from .plots import _GRAY, _INK, _STYLE, save_figure
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _TRAINED, _UNTRAINED = "encoder with its interval", "untrained twin"
 
 
 def plot_comparison(comparison: Comparison) -> "Figure":
-    """Draw the scores of a comparison with their intervals, best on top, tie groups at the right.
+    """Draw what is compared, scores or κ, with intervals, best on top, tie groups at the right.
 
     The axis starts at 0, where nothing of the optimum is left; 1 is marked. Trained encoders are dots and untrained
     ones hollow diamonds, so the picture reads in black and white.
@@ -26,30 +27,32 @@ def plot_comparison(comparison: Comparison) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    count = len(comparison.entries)
+    count, of_score = len(comparison.entries), comparison.measure == "score"
     with rc_context(cast(Any, _STYLE)):
         figure = Figure(figsize=(7.2, 1.5 + 0.3 * count), layout="constrained")
         axes = figure.subplots()
         for y, entry in enumerate(comparison.entries):
             axes.axhline(y, color=_RULE, linewidth=0.6, zorder=0)
-            _draw_entry(axes, y, entry)
+            _draw_entry(axes, y, entry, *comparison.reading(entry), twin=_twin(comparison, entry))
         axes.axvline(1, color=_GRAY, linewidth=1.0, linestyle=(0, (5, 2)), zorder=1)
         axes.annotate(
-            "image space", (1, 1), (3, 3), xycoords=("data", "axes fraction"), textcoords="offset points",
-            ha="right", va="bottom", color=_GRAY, fontsize=9,
+            "image space" if of_score else "the optimum", (1, 1), (3, 3), xycoords=("data", "axes fraction"),
+            textcoords="offset points", ha="right", va="bottom", color=_GRAY, fontsize=9,
         )  # fmt: skip
-        right = max(1.0, *(max(e.interval[1], e.score, e.baseline_score or 0) for e in comparison.entries))
+        told = [(*comparison.reading(e), _twin(comparison, e)) for e in comparison.entries]
+        right = max(1.0, *(max(interval[1], value, twin or 0) for value, interval, twin in told))
         axes.set(xlim=(0, 1.04 * right), ylim=(count - 0.4, -0.6))
         axes.spines["left"].set_visible(False)
         # A name is no formula.
         labels = [_shortened(name).replace("$", r"\$") for name in names(comparison)]
         axes.set_yticks(range(count), labels, color=_INK)
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(rf"SynBench-Score (ε = {comparison.epsilon:g}, $a_t$ = {comparison.threshold:g})")
+        threshold = rf", $a_t$ = {comparison.threshold:g}" if of_score else ""
+        axes.set_xlabel(f"{quantity(comparison)} (ε = {comparison.epsilon:g}{threshold})")
         _write_groups(axes, comparison)
-        handles, told = axes.get_legend_handles_labels()
+        handles, marks = axes.get_legend_handles_labels()
         # One mark of each kind; in the order of the alphabet the trained ones are first.
-        legend = dict(sorted(zip(told, handles, strict=True), key=lambda pair: pair[0]))
+        legend = dict(sorted(zip(marks, handles, strict=True), key=lambda pair: pair[0]))
         legend[f"same letter: not separated at level {comparison.level:g}"] = Line2D(
             [], [], linestyle="none", marker=r"$\mathtt{a}$", markersize=5.5, color=_INK, markeredgewidth=0
         )
@@ -70,19 +73,26 @@ def save_comparison(comparison: Comparison, path: Path) -> None:
     save_figure(lambda: plot_comparison(comparison), path)
 
 
-def _draw_entry(axes: "Axes", y: int, entry: Entry) -> None:
+def _twin(comparison: Comparison, entry: Entry) -> float | None:
+    """Return where the untrained twin of an entry stands, if it is known: of scores only."""
+    return entry.baseline_score if comparison.measure == "score" else None
+
+
+def _draw_entry(
+    axes: "Axes", y: int, entry: Entry, value: float, interval: Sequence[float], *, twin: float | None
+) -> None:
     """Draw one row; the first of each kind names the legend's mark, the others repeat it."""
-    untrained, (low, high) = entry.trained is False, entry.interval
+    untrained, (low, high) = entry.trained is False, interval
     axes.hlines(y, low, high, color=_INK, linewidth=1.6, zorder=3)
     axes.plot([low, high], [y, y], linestyle="none", marker="|", markersize=7, color=_INK, zorder=3)
     hollow: dict[str, Any] = {"marker": "D", "markersize": 4.5, "markerfacecolor": "white", "markeredgecolor": _INK}
     solid: dict[str, Any] = {"marker": "o", "markersize": 5.5, "markerfacecolor": _INK, "markeredgecolor": _INK}
     axes.plot(
-        [entry.score], [y], linestyle="none", zorder=4, **(hollow if untrained else solid),
+        [value], [y], linestyle="none", zorder=4, **(hollow if untrained else solid),
         label=_UNTRAINED if untrained else _TRAINED,
     )  # fmt: skip
-    if entry.baseline_score is not None:
-        axes.plot([entry.baseline_score], [y], linestyle="none", zorder=2, **hollow, label=_UNTRAINED)
+    if twin is not None:
+        axes.plot([twin], [y], linestyle="none", zorder=2, **hollow, label=_UNTRAINED)
 
 
 def _write_groups(axes: "Axes", comparison: Comparison) -> None:

@@ -17,7 +17,7 @@ from .preparing import prepare
 from .processes import ALONE, Processes, launched, together
 from .report import Report
 from .representations import Representations, check_one_width, concatenate
-from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, make_settings
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, TEXTURE, Settings, make_settings
 from .study import Study
 
 MATERIAL = 0.005
@@ -44,12 +44,14 @@ class Scored:
     estimate: population.Population | None
 
     def contributions(
-        self, epsilon: float = HEADLINE_EPSILON, threshold: float = HEADLINE_THRESHOLD
+        self, epsilon: float = HEADLINE_EPSILON, threshold: float = HEADLINE_THRESHOLD, *, of_kappa: bool = False
     ) -> Float[np.ndarray, " n"] | None:
-        """Return each draw's part of the error of the score at one ε of the report and any a_t."""
+        """Return each draw's part of the error of the score at one ε of the report and any a_t, or of κ at this ε."""
         if self.estimate is None:
             return None
         row = list(dict.fromkeys([HEADLINE_EPSILON, *self.report.epsilons])).index(epsilon)
+        if of_kappa:
+            return uncertainty.kappa_contributions(self.estimate, row)
         return uncertainty.contributions(self.estimate, threshold, row)
 
 
@@ -84,7 +86,8 @@ def score(
         protocol: ``"population"``, by default, or ``"paper"``, also by default where ``samples`` or
             ``as_published`` is given.
         images: of the population protocol: images in all, at least 64; default 8192.
-        target_stderr: of the population protocol: draw more until the headline's standard error is at most this.
+        target_stderr: of the population protocol: draw more until the headline's standard error is at most this; of
+            textures, that of κ.
         max_images: where to stop on the way there; default 65536.
         samples: of the paper protocol: images per scale and split, at least 3; default 2048.
         scales: s > 0; the paper's 0.1, 0.2, …, 4.9 by default.
@@ -318,7 +321,7 @@ def estimating(
     found = population.estimate(rows, settings.scales, epsilons)
     checked = found.diagnostics
     while True:
-        stderr = float(uncertainty.population_scores(found, [HEADLINE_THRESHOLD]).stderr[0, 0])
+        stderr = _stderr(found, settings)
         short = settings.target_stderr is not None and not stderr <= settings.target_stderr
         if bands == 1 and np.ptp(rows.scales) > 0 and (checked.score_shift > MATERIAL or checked.bent):
             wanted = population.BANDS * len(rows)
@@ -355,6 +358,13 @@ def estimating(
             f"that was asked for. Raise max_images."
         )
     return Estimated(found, checked, warnings)
+
+
+def _stderr(found: population.Population, settings: Settings) -> float:
+    """Return the error that is to be small enough: of κ for textures, where the score is mostly 0, without any."""
+    if settings.direction == TEXTURE:
+        return float(uncertainty.mean_kappa(found).stderr[0])
+    return float(uncertainty.population_scores(found, [HEADLINE_THRESHOLD]).stderr[0, 0])
 
 
 def _most(settings: Settings) -> int:

@@ -61,8 +61,8 @@ class Settings:
         samples: of the paper protocol: images per scale and split, at least 3; ``None`` for representations
             that were made elsewhere.
         images: of the population protocol: images in all, at least 64; ``None`` as above.
-        target_stderr: of the population protocol: draw more images until the headline's standard error is at most
-            this, or ``max_images`` are drawn.
+        target_stderr: of the population protocol: draw more images until the headline's standard error (of textures:
+            that of κ) is at most this, or ``max_images`` are drawn.
         max_images: where to stop drawing; at least ``images``.
         scales: s > 0, strictly different; in pixel units of the standard deviation; kept in rising order.
         epsilons: 0 ≤ ε < 1, relative to ‖μ‖₂.

@@ -13,7 +13,7 @@ from .diagnostics import Diagnostics
 from .population import Population
 from .report import Report
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, TEXTURE, Settings
-from .uncertainty import QUANTILE, Scores, epsilon_covariance, kappa_interval, paper_scores, population_scores
+from .uncertainty import QUANTILE, Scores, epsilon_covariance, mean_kappa, paper_scores, population_scores
 from .versions import version_of
 
 if TYPE_CHECKING:
@@ -61,27 +61,17 @@ def of_population(
     scores = population_scores(found, [*settings.thresholds, HEADLINE_THRESHOLD])
     epsilons = asked_epsilons(settings)
     asked = [epsilons.index(e) for e in settings.epsilons]
-    share = found.weights.mean(axis=0)
-    if len(share) == 1:
-        low, high = kappa_interval(found.squared[0], found.stderr[0], found.most)
-        kappa, error = found.kappas[0], (high - low) / (2 * QUANTILE)
-    else:
-        # A mean over scales; each band's error is carried by the slope of the root.
-        kappa = share @ found.kappas
-        ends = kappa_interval(found.squared, found.stderr, found.most)
-        error = np.sqrt((share**2) @ ((ends[1] - ends[0]) / (2 * QUANTILE)) ** 2)
-        low, high = np.maximum(kappa - QUANTILE * error, 0), kappa + QUANTILE * error
-    low, high, error = (np.where(found.limited, np.nan, side) for side in (low, high, error))
+    kappa = mean_kappa(found)
     covariance = epsilon_covariance(found, settings.thresholds)[:, asked][:, :, asked]
     values = {
         # All or nothing: a matrix with holes would help nobody.
         "epsilon_covariance": None if np.isnan(covariance).any() else plain(covariance),
-        "kappa": plain(kappa[asked]),
-        "kappa_stderr": plain(error[asked]),
-        "kappa_interval": [_whole(pair) for pair in plain(np.stack([low, high], axis=1)[asked])],
+        "kappa": plain(kappa.values[asked]),
+        "kappa_stderr": plain(kappa.stderr[asked]),
+        "kappa_interval": [_whole(pair) for pair in plain(np.stack([kappa.lower, kappa.upper], axis=1)[asked])],
         "diagnostics": {
-            "linear": len(share) == 1,
-            "bands": len(share),
+            "linear": len(found.squared) == 1,
+            "bands": len(found.squared),
             **{name: _change(getattr(checked, name)) for name in _DRIFTS},
             **{n: getattr(checked, n) for n in ("skewness", "excess_kurtosis", "score_shift", "gaussian_gap")},
         },
@@ -89,7 +79,7 @@ def of_population(
     study = told.get("study")
     if study is not None and study.spec.direction == TEXTURE:
         row = epsilons.index(HEADLINE_EPSILON)
-        values["meaning"] = _of_texture(float(kappa[row]), float(low[row]), float(high[row]))
+        values["meaning"] = _of_texture(*(float(side[row]) for side in (kappa.values, kappa.lower, kappa.upper)))
     return _report("population", found.trade_off(), scores, settings, values, list(warnings), **told)
 
 

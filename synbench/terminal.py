@@ -9,7 +9,7 @@ from rich.table import Table
 
 from .cache import Listed
 from .checking import Check
-from .comparison import Comparison, rows
+from .comparison import Comparison, headings, quantity, rows
 from .report import Report
 
 
@@ -61,18 +61,20 @@ def print_report(report: Report) -> None:
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Print ranks, tie groups and scores with their intervals, best first."""
+    """Print ranks, tie groups and scores, or κ, with their intervals, best first."""
     console = Console(highlight=False)
+    of_score = comparison.measure == "score"
+    at = f"ε = {comparison.epsilon:g}" + (f", a_t = {comparison.threshold:g}" if of_score else "")
     table = Table(
         box=box.SIMPLE_HEAD,
-        title=f"SynBench-Score at ε = {comparison.epsilon:g}, a_t = {comparison.threshold:g} "
-        f"({comparison.protocol} protocol)",
+        title=f"{quantity(comparison)} at {at} ({comparison.protocol} protocol)",
         title_justify="left",
     )
-    for name, side in (("rank", "right"), ("ties", "left"), ("model", "left"), ("score", "right")):
+    rank, ties, model, value, interval, other = headings(comparison)
+    for name, side in ((rank, "right"), (ties, "left"), (model, "left"), (value, "right")):
         table.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
-    table.add_column("95 % interval", justify="right", no_wrap=True)
-    table.add_column("κ", justify="right")
+    table.add_column(interval, justify="right", no_wrap=True)
+    table.add_column(other, justify="right")
     for row in rows(comparison):
         table.add_row(*map(escape, row))
     console.print(table)

@@ -54,6 +54,30 @@ def kappa_interval(
     return low, high
 
 
+@dataclass(frozen=True)
+class Kappas:
+    """κ of every ε, the mean over scales, with its errors; these are NaN where there were too few draws."""
+
+    values: Float[np.ndarray, " e"]
+    stderr: Float[np.ndarray, " e"]
+    lower: Float[np.ndarray, " e"]
+    upper: Float[np.ndarray, " e"]
+
+
+def mean_kappa(found: Population) -> Kappas:
+    """Return κ as it is reported, with its interval."""
+    share = found.weights.mean(axis=0)
+    low, high = kappa_interval(found.squared, found.stderr, found.most)
+    errors = (high - low) / (2 * QUANTILE)
+    if len(share) == 1:
+        values, stderr, lower, upper = found.kappas[0], errors[0], low[0], high[0]
+    else:
+        # A mean over scales; each band's error is carried by the slope of the root.
+        values, stderr = share @ found.kappas, np.sqrt((share**2) @ errors**2)
+        lower, upper = np.maximum(values - QUANTILE * stderr, 0), values + QUANTILE * stderr
+    return Kappas(values, *(np.where(found.limited, np.nan, side) for side in (stderr, lower, upper)))
+
+
 def population_scores(found: Population, thresholds: Sequence[float]) -> Scores:
     """Return the scores of the population protocol with their intervals."""
     values, steps = _ends(found, thresholds, found.stderr)
@@ -84,6 +108,17 @@ def contributions(found: Population, threshold: float, row: int = 0) -> Float[np
     saw the same draws have the covariance Σ c_i·c'_i.
     """
     return _contributions(found, [threshold], row, _slopes(found, [threshold]), found.kappas)[:, 0]
+
+
+def kappa_contributions(found: Population, row: int = 0) -> Float[np.ndarray, " n"]:
+    """Return likewise each draw's part of the error of κ at one ε: half that of κ², over κ.
+
+    Where κ is within its error of 0, the error stands for it: a root has no slope there.
+    """
+    share = found.weights.mean(axis=0)
+    roots = np.sqrt(np.maximum(np.maximum(found.squared[:, row], 0), found.stderr[:, row]))
+    parts = zip(share, found.contributions, np.maximum(roots, np.finfo(float).tiny), strict=True)
+    return np.concatenate([weight * of_square[:, row] / (2 * root) for weight, of_square, root in parts])
 
 
 def epsilon_covariance(found: Population, thresholds: Sequence[float]) -> Float[np.ndarray, "a e e"]:

@@ -76,6 +76,20 @@ def test_compare_prints_ranks_and_writes_what_is_asked_for(run, tmp_path):
     assert [entry["score"] for entry in json.loads(out)["entries"]] == [e["score"] for e in found["entries"]]
 
 
+def test_compare_tells_what_is_kept_of_textures(run, tmp_path):
+    code, saved, _ = run("score", "--images", 512, "--untrained", "--direction", "texture", "--json")
+    twin = tmp_path / "twin.json"
+    twin.write_text(saved)
+    textures = ["compare", "synbench:demo", twin, "--images", 512, "--direction", "texture"]
+    code, out, err = run(*textures)
+    assert code == 0, err
+    assert "κ of textures at ε = 0 (population protocol)" in out
+    assert "a_t" not in out
+    code, out, _ = run(*textures, "--measure", "score", "--json")
+    assert (code, json.loads(out)["measure"]) == (0, "score")
+    assert run(*textures, "--measure", "accuracy")[0] == 2
+
+
 def test_json_is_all_that_stdout_holds(run):
     code, out, _ = run("score", *FEW, "--json")
     report = Report.from_dict(json.loads(out))

@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from synbench import ArgumentError, OutputError, Report, score
-from synbench.comparison import Comparison, holm, names, of_reports, rows, separate, tie_groups
+from synbench import ArgumentError, OutputError, Report, compare, score
+from synbench.comparison import Comparison, headings, names, rows
 from synbench.comparison_plot import plot_comparison, save_comparison
+from synbench.pairing import of_reports
+from synbench.separation import holm, separate, tie_groups
 
 LEVEL = 0.05
 seeds = st.integers(0, 2**32 - 1)
@@ -41,6 +43,7 @@ def made(base):
         values |= {"scores_interval": table([end / 2 for end in interval])}
         values |= {"kappa": [0.5 + k for k in range(len(base.epsilons))]}
         values |= {"kappa_stderr": [0.01 * (k + 1) for k in range(len(base.epsilons))]}
+        values |= {"kappa_interval": [[0.48 + k, 0.52 + k] for k in range(len(base.epsilons))]}
         values["settings"] |= settings
         values["settings"]["model"] |= {"id": name, "source": "hub", **(model or {})}
         return Report.from_dict({**values, **(changes or {})})
@@ -343,7 +346,7 @@ def test_other_cells_are_read_from_the_tables(made):
 def test_the_headline_is_there_whatever_the_grid(made, base):
     few = {k: [base.to_dict()[k][1]] for k in ("accuracy", "bound")} | {"epsilons": [0.2], "thresholds": [0.8]}
     few |= {"scores": [[0.1]], "scores_stderr": [[0.1]], "scores_interval": [[[0.0, 0.2]]]}
-    few |= {"kappa": [0.5], "kappa_stderr": [0.1]}
+    few |= {"kappa": [0.5], "kappa_stderr": [0.1], "kappa_interval": [[0.3, 0.7]]}
     found = of_reports([made("one", 0.8, changes=few), made("two", 0.4)], [None, None])
     assert (found.entries[0].score, found.entries[0].kappa, found.entries[1].kappa) == (0.8, None, 0.5)
 
@@ -513,6 +516,65 @@ def test_one_encoder_twice_is_refused_but_not_its_twin_or_another_commit(made):
         assert len(of_reports([one, made("one", 0.7, model=other)], [None, None]).entries) == 2
 
 
+# By κ
+
+
+def with_kappa(made, name, kappa, stderr=0.01, *, score=0.8, **settings):
+    rows = len(made(name, score).epsilons)
+    changes = {"kappa": [kappa] * rows, "kappa_stderr": [stderr] * rows}
+    changes["kappa_interval"] = [[kappa - 2 * stderr, kappa + 2 * stderr]] * rows
+    return made(name, score, changes=changes, **settings)
+
+
+def test_kappa_is_ordered_and_told_apart_by_its_own_errors(made):
+    reports = [with_kappa(made, "low", 0.1, 0.03, score=0.9), with_kappa(made, "high", 0.3, 0.04, score=0.2)]
+    found = of_reports(reports, [np.array([2.0, 0.0]), np.array([3.0, 3.0])], measure="kappa")
+    assert [(e.model, e.kappa, e.score) for e in found.entries] == [("high", 0.3, 0.2), ("low", 0.1, 0.9)]
+    (pair,) = found.differences
+    assert pair.difference == pytest.approx(0.2)
+    assert pair.stderr == pytest.approx(np.sqrt(0.03**2 + 0.04**2 - 2 * 0.03 * 0.04 / np.sqrt(2)))
+    assert [e.model for e in of_reports(reports, [None, None]).entries] == ["low", "high"]
+    assert Comparison.from_dict(json.loads(found.to_json())) == found
+
+
+def test_textures_are_compared_by_kappa_unless_it_is_said_otherwise(made):
+    reports = [with_kappa(made, name, kappa, direction="texture") for name, kappa in (("one", 0.1), ("two", 0.3))]
+    assert of_reports(reports, [None, None]).measure == "kappa"
+    assert of_reports(reports, [None, None], measure="score").measure == "score"
+    assert of_reports([made("one", 0.8), made("two", 0.7)], [None, None]).measure == "score"
+
+
+def test_the_table_and_the_picture_are_of_kappa(made):
+    twin = {"baseline": SimpleNamespace(synbench_score=0.97)}
+    reports = [
+        with_kappa(made, "one", 0.1, direction="texture").model_copy(update=twin),
+        with_kappa(made, "two", 0.3, direction="texture", score=0.25),
+    ]
+    found = of_reports(reports, [None, None])
+    assert headings(found) == ("rank", "ties", "model", "κ", "95 % interval", "score")
+    assert rows(found)[0] == ("1", "a", "two", "0.300 ± 0.020", "[0.280, 0.320]", "0.250")
+    (axes,) = plot_comparison(found).axes
+    assert axes.get_xlabel() == "κ of textures (ε = 0)"
+    assert marks(axes, "o") == {(0.3, 0), (0.1, 1)}
+    assert marks(axes, "D") == set(), "a twin's score has no place among κ"
+    assert marks(axes, "|") == {(0.1 - 0.02, 1), (0.1 + 0.02, 1), (0.3 - 0.02, 0), (0.3 + 0.02, 0)}
+    assert "the optimum" in {text.get_text() for text in axes.texts}
+
+
+@pytest.mark.parametrize("missing", ["kappa", "kappa_stderr", "kappa_interval"])
+def test_reports_without_kappa_are_not_compared_by_it(made, missing):
+    bare = with_kappa(made, "two", 0.3).model_copy(update={missing: None})
+    with pytest.raises(
+        ArgumentError, match=r"κ and its interval at ε = 0, but reports\[1\] \(two\) has none. Score it"
+    ):
+        of_reports([with_kappa(made, "one", 0.1), bare], [None, None], measure="kappa")
+
+
+def test_another_measure_is_refused_before_anything_is_scored():
+    with pytest.raises(ArgumentError, match="measure must be 'score' or 'kappa', got 'accuracy'"):
+        compare(["synbench:demo", "org/none"], measure="accuracy")
+
+
 # The record
 
 
@@ -530,6 +592,10 @@ def test_round_trip(valid):
         (lambda v: v | {"level": float("nan")}, r"level: Input should be"),
         (lambda v: v | {"entries": v["entries"][:2]}, r"entries must name each of the reports once"),
         (lambda v: v | {"entries": v["entries"][::-1]}, r"entries must be in order of falling score"),
+        (
+            lambda v: v | {"measure": "kappa", "entries": [e | {"kappa": None} for e in v["entries"]]},
+            r"must have κ and",
+        ),
         (lambda v: v | {"differences": v["differences"][1:]}, r"differences must hold every pair of entries once"),
         (lambda v: v | {"reports": [{}, *v["reports"][1:]]}, r"reports\.0\.\w+: Field required"),
     ],
@@ -553,6 +619,7 @@ def test_csv_comes_back(valid):
         ]  # fmt: skip
         assert (row["groups"].split(), row["trained"]) == (entry.groups, str(entry.trained))
         assert (row["image_shape"], row["baseline_score"]) == ("3×16×16", "")
+        assert [float(row[k]) for k in ("kappa_low", "kappa_high")] == entry.kappa_interval
 
 
 def test_rows_tell_ranks_ties_and_as_many_digits_as_there_are(comparison, made):

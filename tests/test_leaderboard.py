@@ -25,9 +25,9 @@ from hub_tools.commands.leaderboard import leaderboard
 from hub_tools.score.eval_results import EVAL_RESULTS_PATH, eval_results_entries, eval_results_file
 from hub_tools.score.pushing import push_score
 from hub_tools.score.results import BENCHMARK, MIXTURE_REVISION, TASK_IDS, model_index_result
-from synbench.comparison import letters as letters_of
-from synbench.comparison import separate
 from synbench.errors import ArgumentError
+from synbench.separation import letters as letters_of
+from synbench.separation import separate
 
 from .hub import Fault
 from .hub import Hub as StandInHub

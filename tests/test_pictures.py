@@ -12,9 +12,9 @@ from scipy.stats import norm
 
 from hub_tools.space import drawing_svg, pictures
 from synbench import ArgumentError
-from synbench.comparison import of_reports
 from synbench.curve import GRID, curve, gaussian_trade_off
 from synbench.curve_band import band, gaussian_curve, kept_curve, optimal_curve
+from synbench.pairing import of_reports
 
 from .reports import EPSILONS, SCALES, THRESHOLDS, make_report
 

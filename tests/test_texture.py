@@ -119,6 +119,13 @@ class Powers(torch.nn.Module):
         return [turned, turned.abs(), torch.ones_like(turned)]
 
 
+class Half(Powers):
+    """Power along one half of the angles."""
+
+    def weights(self, images):
+        return [super().weights(images)[0].clamp(min=0)]
+
+
 def test_an_encoder_that_holds_what_the_optimum_goes_by_keeps_all():
     report = synbench.score(Powers(16, 16), image_size=16, direction="texture", images=4096, cache=False)
     assert report.settings.direction == "texture"
@@ -129,15 +136,18 @@ def test_an_encoder_that_holds_what_the_optimum_goes_by_keeps_all():
 
 
 def test_one_orientation_alone_keeps_its_share():
-    """Power along one half of the angles: κ² is the share of Σ g² there, which is half by symmetry."""
-
-    class Half(Powers):
-        def weights(self, images):
-            turned = super().weights(images)[0]
-            return [turned.clamp(min=0)]
-
+    """κ² is the share of Σ g² there, which is half by symmetry."""
     report = synbench.score(Half(16, 16), image_size=16, direction="texture", images=4096, cache=False)
     assert report.kappa[0] == pytest.approx(np.sqrt(0.5), abs=4 * report.kappa_stderr[0] + 0.03)
+
+
+def test_more_is_drawn_until_kappa_is_known_well_enough():
+    asked = {"direction": "texture", "images": 1024, "target_stderr": 0.003, "cache": False}
+    report = synbench.score("synbench:demo", **asked)
+    assert report.images > 1024
+    assert report.kappa_stderr[0] <= 0.003
+    few = synbench.score("synbench:demo", **asked, max_images=1200)
+    assert any("The standard error is 0.00" in warning and "above the 0.003" in warning for warning in few.warnings)
 
 
 def test_pixels_themselves_keep_nothing():
@@ -166,6 +176,20 @@ def test_the_twin_is_compared_by_the_same_number():
     twin = report.baseline.kappa[0]
     assert f"random weights keeps {100 * twin:.1f} %" in report.meaning
     assert twin > 0.01, "a score of 0 would not be told from it"
+
+
+def test_encoders_are_compared_by_what_they_keep_of_textures():
+    """On the same images, and with the truth in the intervals: half of the angles against all of them."""
+    found = synbench.compare(
+        [Half(16, 16), Powers(16, 16)], direction="texture", images=4096, loading={"image_size": 16}, cache=False
+    )
+    assert (found.measure, [entry.model for entry in found.entries]) == ("kappa", ["Powers", "Half"])
+    (pair,) = found.differences
+    assert pair.paired
+    assert pair.separated
+    assert pair.difference == pytest.approx(1 - np.sqrt(0.5), abs=4 * pair.stderr + 0.03)
+    # They share the half that both see: the difference is known better than two that err alone.
+    assert pair.stderr < np.hypot(*(entry.kappa_stderr for entry in found.entries))
 
 
 def test_textures_are_not_compared_with_means():

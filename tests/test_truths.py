@@ -130,9 +130,9 @@ FAULTS = [
     ("design", "np.array([0, 0, 1, 2])\n", "np.array([0, 1, 1, 2])\n"),
     ("drawing", "(2 * rows.labels - 1) * rows.scales", "(1 - 2 * rows.labels) * rows.scales"),
     ("drawing", "images += PIXEL_CENTRE\n", "images += 0.0\n"),
-    ("comparison", "- 2 * c[first, second]", "+ 2 * c[first, second]"),
-    ("comparison", "np.arange(p_values.size, 0, -1)", "np.full(p_values.size, p_values.size)"),
-    ("comparison", "2 * norm.sf(z)", "norm.sf(z)"),
+    ("separation", "- 2 * c[first, second]", "+ 2 * c[first, second]"),
+    ("separation", "np.arange(p_values.size, 0, -1)", "np.full(p_values.size, p_values.size)"),
+    ("separation", "2 * norm.sf(z)", "norm.sf(z)"),
 ]
 
 

@@ -1,5 +1,7 @@
 """Intervals contain the truth as often as they say, and standard errors are the spread of many studies."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,7 +10,14 @@ from synbench import curve, paper
 from synbench.population import estimate
 from synbench.representations import Representations
 from synbench.settings import SCALES
-from synbench.uncertainty import QUANTILE, contributions, kappa_interval, paper_scores, population_scores
+from synbench.uncertainty import (
+    QUANTILE,
+    contributions,
+    kappa_contributions,
+    kappa_interval,
+    paper_scores,
+    population_scores,
+)
 
 from .linear import LinearEncoder
 from .test_population import true_scores
@@ -91,7 +100,27 @@ def test_contributions_add_up_to_the_variance():
         assert 0.97 < np.sqrt(parts @ parts) / stderr <= 1 + 1e-9
 
 
-def test_pairing_takes_away_what_two_encoders_share():
+def test_contributions_to_kappa_add_up_to_its_variance():
+    found = estimate(LinearEncoder(16, 0.5).represent(1, 4096), SCALES, EPSILONS)
+    for row in (0, 1):
+        parts = kappa_contributions(found, row)
+        low, high = kappa_interval(found.squared[0, row], found.stderr[0, row], found.most)
+        assert 0.97 < np.sqrt(parts @ parts) / ((high - low) / (2 * QUANTILE)) <= 1.01
+
+
+def test_contributions_to_a_kappa_of_nothing_are_finite():
+    squared = []
+    for seed in range(8):
+        rows = LinearEncoder(16, 0.5).represent(seed, 1024)
+        noise = np.random.default_rng(seed).standard_normal(rows.values.shape).astype(np.float32)
+        found = estimate(replace(rows, values=noise), SCALES, [0.0])
+        squared.append(found.squared[0, 0])
+        assert np.isfinite(kappa_contributions(found)).all()
+    assert min(squared) < 0, "as noise takes some of them below 0"
+
+
+@pytest.mark.parametrize("of_kappa", [False, True])
+def test_pairing_takes_away_what_two_encoders_share(of_kappa):
     """The same draws through an encoder and through it with a little noise more: the difference is known far better."""
     encoder = LinearEncoder(16, 0.5)
     differences, predicted, alone = [], [], []
@@ -103,8 +132,12 @@ def test_pairing_takes_away_what_two_encoders_share():
             rows.labels, rows.scales, rows.test, rows.coordinates, rows.draws,
         )  # fmt: skip
         one, other = (estimate(r, SCALES, [0.0]) for r in (rows, noisy))
-        scores = [population_scores(found, [0.7]).values[0, 0] for found in (one, other)]
-        c, d = contributions(one, 0.7), contributions(other, 0.7)
+        if of_kappa:
+            scores = [found.kappas[0, 0] for found in (one, other)]
+            c, d = kappa_contributions(one), kappa_contributions(other)
+        else:
+            scores = [population_scores(found, [0.7]).values[0, 0] for found in (one, other)]
+            c, d = contributions(one, 0.7), contributions(other, 0.7)
         differences.append(scores[0] - scores[1])
         predicted.append(np.sqrt(np.sum((c - d) ** 2)))
         alone.append(np.sqrt(c @ c + d @ d))

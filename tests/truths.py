@@ -442,7 +442,7 @@ def mirrored_images_are_one_noise_shifted_both_ways(module):
 
 @truth
 def pairs_are_told_apart_by_holms_steps(module):
-    separate = module("comparison").separate
+    separate = module("separation").separate
     found = separate(np.array([0.9, 0.8, 0.7]), np.diag([0.001] * 3))
     raw = 2 * stats.norm.sf(np.array([0.1, 0.2, 0.1]) / np.sqrt(0.002))
     np.testing.assert_allclose(found.p_value, raw, rtol=1e-9)

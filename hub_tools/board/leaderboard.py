@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import Field
 
 from hub_tools.score.results import TASK_IDS
-from synbench.comparison import letters
 from synbench.report import Record, Versioned
+from synbench.separation import letters
 
 from .collecting import STANDARD, Entry, Published, Source
 from .ranking import rank

@@ -1,6 +1,6 @@
 """Ranks and tie groups of thousands of models scored apart from each other: Holm over all pairs, exactly.
 
-The statistics are those of ``synbench.comparison.separate`` with a covariance that has only its diagonal: the pair
+The statistics are those of ``synbench.separation.separate`` with a covariance that has only its diagonal: the pair
 (i, j) has z = |x_i − x_j| / √(σ_i² + σ_j²), p = 2 Φ(−z), and Holm's step-down method over all n = m(m−1)/2 pairs
 separates those whose p is small enough. Pairs of p below level/n are separated whatever the others are, those of p from
 ``level`` on never; only the z between are kept. 5,000 models are 12.5 million pairs, looked at twice, in blocks of
@@ -50,7 +50,7 @@ def rank(scores: Float[np.ndarray, " m"], stderr: Float[np.ndarray, " m"], level
         level: in (0, 1); the probability of separating any two models that are equal.
 
     Returns:
-        The same as ``synbench.comparison.separate(scores, np.diag(stderr**2), level)`` tells, in time m² and memory of
+        The same as ``synbench.separation.separate(scores, np.diag(stderr**2), level)`` tells, in time m² and memory of
         at most one number a pair.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from synbench.comparison import of_reports
+from synbench.pairing import of_reports
 
 from . import downloads, pictures, sessions, words
 from .admission import MOST_COMPARED, Asked, admit, parse_several

@@ -11,9 +11,9 @@ import gradio as gr
 
 from hub_tools.board.collecting import STANDARD
 from hub_tools.board.leaderboard import Leaderboard
-from synbench.comparison import of_reports
 from synbench.errors import SynBenchError
 from synbench.folders import DEMO
+from synbench.pairing import of_reports
 from synbench.report import Report
 
 from . import board, sessions

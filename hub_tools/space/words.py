@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-from synbench.comparison import Comparison, names, rows
+from synbench.comparison import Comparison, headings, names, rows
 from synbench.report import Report
 
 from .admission import Admitted
@@ -118,7 +118,7 @@ def comparison(found: Comparison) -> str:
     return (
         _table(
             "Best first. Encoders that share a letter are not told apart.",
-            ("rank", "ties", "model", "score", "95 % interval", "κ"),
+            headings(found),
             ranked,
         )
         + _table(
