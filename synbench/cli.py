@@ -177,7 +177,7 @@ def compare(
     models: Annotated[
         list[str], typer.Argument(help="Hub ids, local folders, or results (.json), two or more.", show_default=False)
     ],
-    epsilon: Annotated[float, typer.Option(help="Robustness level of the compared score.")] = 0.0,
+    epsilon: Annotated[float, typer.Option(help="Robustness level of what is compared.")] = 0.0,
     threshold: Annotated[float, typer.Option(help="Threshold accuracy of the compared score.")] = 0.7,
     measure: Annotated[
         str | None, typer.Option(help="What is compared: score (default), or kappa, the default for textures.")
@@ -197,12 +197,13 @@ def compare(
     fresh: o.Fresh = False,
     no_cache: o.NoCache = False,
     allow_mixed: Annotated[
-        bool, typer.Option("--allow-mixed", help="Compare results of unlike protocols, scales or precisions too.")
+        bool,
+        typer.Option("--allow-mixed", help="Results of unlike protocols, scales, precisions or mixtures too."),
     ] = False,
     as_json: o.AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print one row an encoder as CSV.")] = False,
     output: o.Output = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw scores with intervals into this .png, .svg or .pdf.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it with intervals into this .png, .svg or .pdf.")] = None,
     quiet: o.Quiet = False,
 ) -> None:
     """Compare encoders on the same images: differences with intervals, ranks that admit ties."""

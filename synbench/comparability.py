@@ -1,14 +1,17 @@
 """Which reports may be compared: of different encoders, and alike in all that their scores depend on."""
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
 from .errors import ArgumentError
 from .report import Report
-from .settings import TEXTURE, scale_key
+from .settings import TEXTURE, Settings, scale_key
+
+_T = TypeVar("_T")
 
 
 def check_contributions(
@@ -64,15 +67,9 @@ def check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: b
             f"expected reports that all reproduce the authors' script or none, got as_published={differing}. "
             f"Score them again with one setting."
         )
-    warnings = []
-    for what, value, told in (
-        ("protocol", lambda r: r.protocol, str),
-        ("grid of scales", lambda r: tuple(map(scale_key, r.scales)), lambda key: listed([k * 1e-6 for k in key])),
-        ("precision", lambda r: r.settings.precision.dtype if r.settings.precision else None, str),
-        # Another direction of the means is another draw of one mixture, in this respect.
-        ("mixture", lambda r: "textures" if r.settings.direction == TEXTURE else "means", str),
-    ):
-        if not (differing := _differing(reports, labels, value, told)):
+    warnings, traits = [], [_of_report(report) for report in reports]
+    for what in traits[0]:
+        if not (differing := _differing(traits, labels, itemgetter(what), _told)):
             continue
         if not allow_mixed:
             raise ArgumentError(
@@ -80,8 +77,8 @@ def check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: b
                 f"all the same with allow_mixed=True; the result then carries a warning."
             )
         warnings.append(
-            f"The reports are not of one {what}: {differing}. A part of the differences between their scores can come "
-            f"from that, and not from the encoders."
+            f"The reports are not of one {what}: {differing}. A part of their differences can come from that, and not "
+            f"from the encoders."
         )
     if differing := _differing(reports, labels, _biasing_width, lambda width: f"{width} dimensions"):
         warnings.append(
@@ -96,10 +93,54 @@ def check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: b
     return warnings
 
 
+def check_asked(settings: Settings, results: Sequence[Report], labels: Sequence[str]) -> None:
+    """Refuse results that differ from what is to be scored, before it is.
+
+    Raises:
+        ArgumentError: a result is of another protocol, grid of scales or mixture than the settings ask for.
+    """
+    asked = _traits(settings.protocol, settings.scales, settings.direction)
+    for result, label in zip(results, labels, strict=True):
+        got = _of_report(result)
+        for what, name, value in (
+            ("protocol", "protocol", result.protocol),
+            ("grid of scales", "scales", result.scales),
+            ("mixture", "direction", result.settings.direction),
+        ):
+            if asked[what] != got[what]:
+                raise ArgumentError(
+                    f"expected results of one {what} with the models that are to be scored, {_told(asked[what])}, got "
+                    f"{_told(got[what])} for {label}. Ask for {name}={value!r}, or compare them all the same with "
+                    f"allow_mixed=True."
+                )
+
+
+def _of_report(report: Report) -> dict[str, Hashable]:
+    precision = report.settings.precision
+    return _traits(report.protocol, report.scales, report.settings.direction, precision.dtype if precision else None)
+
+
+def _traits(
+    protocol: str, scales: Sequence[float], direction: str | None, dtype: str | None = None
+) -> dict[str, Hashable]:
+    """Return what scores of one encoder depend on; None is what is not recorded."""
+    return {
+        "protocol": protocol,
+        "grid of scales": tuple(map(scale_key, scales)),
+        "precision": dtype,
+        # Another direction of the means is another draw of one mixture, in this respect.
+        "mixture": "textures" if direction == TEXTURE else "means",
+    }
+
+
+def _told(trait: Hashable) -> str:
+    return listed([key * 1e-6 for key in trait]) if isinstance(trait, tuple) else str(trait)
+
+
 def _differing(
-    reports: Sequence[Report],
+    reports: Sequence[_T],
     labels: Sequence[str],
-    value: Callable[[Report], Hashable],
+    value: Callable[[_T], Hashable],
     told: Callable[[Any], str],
 ) -> str:
     """Return the values that differ, each with the first report that has it; nothing if there is at most one.

@@ -6,14 +6,16 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .comparison import Comparison, check_measure, default_measure
+from .comparability import check_alike, check_asked, model_name, refuse_duplicates
+from .comparison import Comparison, Measure, check_measure, default_measure
 from .errors import ArgumentError
 from .pairing import of_reports
 from .preparing import prepare
 from .processes import ALONE, launched, together
+from .reading import read
 from .report import Report
 from .scoring import Scored, check_baseline, prepared_and_run
-from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, make_settings
+from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, make_settings
 
 
 def compare(
@@ -33,16 +35,16 @@ def compare(
     loading: Sequence[dict[str, Any]] | dict[str, Any] | None = None,
     **asked: Any,
 ) -> Comparison:
-    """Score encoders on the same images where they share an input size, and compare their scores.
+    """Score encoders on the same images where they share an input size, and compare their scores, or their κ.
 
     Args:
         models: two or more of what ``score`` takes, or results: a ``Report``, or the path of one as JSON, which is
             compared as it is, unpaired.
-        epsilon: where the compared score is read; added to ``epsilons``.
-        threshold: likewise.
+        epsilon: where the score, or κ, is read; added to ``epsilons``.
+        threshold: where the score is read; added to ``thresholds``.
         measure: ``"score"``, or ``"kappa"`` at ``epsilon``; by default κ with ``direction="texture"``, else the score.
         level: probability of separating any two encoders that are equal, over all pairs.
-        allow_mixed: compare results of different protocols, scales or precisions too, with a warning.
+        allow_mixed: compare results of different protocols, scales, precisions or mixtures too, with a warning.
         baseline: ``"untrained"`` scores each encoder's untrained twin as well.
         batch_size: images a forward pass.
         cache: as ``score``.
@@ -70,7 +72,7 @@ def compare(
     if len(models) < 2:
         raise ArgumentError(f"expected two models or more to compare, got {len(models)}. Use score() for one.")
     check_baseline(baseline, False)
-    compared_by = check_measure(measure)
+    check_measure(measure)
     one_each = [loading or {}] * len(models) if loading is None or isinstance(loading, dict) else list(loading)
     if len(one_each) != len(models):
         raise ArgumentError(f"loading must be one dict, or one a model ({len(models)}), got {len(one_each)}.")
@@ -80,6 +82,7 @@ def compare(
     settings = make_settings(**{**given, **{name: list(dict.fromkeys(grid)) for name, grid in grids.items()}})
     results = [_result(model) for model in models]
     todo = [(model, how) for model, how, result in zip(models, one_each, results, strict=True) if result is None]
+    compared = _check(results, settings, epsilon, threshold, measure, allow_mixed=allow_mixed)
     processes = launched(one_each[0].get("device")) if distributed else ALONE
     common: dict[str, Any] = {"batch_size": batch_size, "cache": cache, "processes": processes}
     twins = [False] if baseline is None else [False, True]
@@ -88,13 +91,6 @@ def compare(
             # A name with a typo is found before the first hour of work; only one model is held at a time.
             for twin in twins:
                 prepare(model, settings, untrained=twin, **common, **how)
-    others = [result.protocol for result in results if result is not None and result.protocol != settings.protocol]
-    if todo and others and not allow_mixed:
-        raise ArgumentError(
-            f"expected results of the {settings.protocol} protocol, by which the models would be scored, got one of "
-            f"the {others[0]} protocol. Ask for protocol={others[0]!r}, or compare them all the same with "
-            f"allow_mixed=True."
-        )
     hidden = len(todo) < 2 or (None if progress is None else not progress)
     scored: list[Scored] = []
     with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:
@@ -107,20 +103,54 @@ def compare(
     made = iter(scored)
     all_scored = [next(made) if result is None else Scored(result, None) for result in results]
     reports = [s.report for s in all_scored]
-    compared_by = compared_by or default_measure(reports)
-    of_kappa = compared_by == "kappa"
+    of_kappa = compared == "kappa"
     with together(processes):
-        compared = of_reports(
+        found = of_reports(
             reports,
             [s.contributions(epsilon, threshold, of_kappa=of_kappa) if processes.main else None for s in all_scored],
             epsilon=epsilon,
             threshold=threshold,
-            measure=compared_by,
+            measure=compared,
             level=level,
             allow_mixed=allow_mixed,
         )
-    agreed: Comparison = processes.from_main(compared)
+    agreed: Comparison = processes.from_main(found)
     return agreed
+
+
+def _check(
+    results: Sequence[Report | None],
+    settings: Settings,
+    epsilon: float,
+    threshold: float,
+    measure: str | None,
+    *,
+    allow_mixed: bool,
+) -> Measure:
+    """Return what is compared, once all is refused that can be before the first hour of work.
+
+    Raises:
+        ArgumentError: κ is asked of the paper protocol; or the results that were given cannot be compared with each
+            other, with what is to be scored, or at this ε and a_t.
+    """
+    given = [(f"models[{k}] ({model_name(result)})", result) for k, result in enumerate(results) if result is not None]
+    labels, reports = [label for label, _ in given], [report for _, report in given]
+    scoring = len(given) < len(results)
+    directions = {report.settings.direction for report in reports} | ({settings.direction} if scoring else set())
+    compared = check_measure(measure) or default_measure(directions)
+    if scoring and compared == "kappa" and settings.protocol != "population":
+        raise ArgumentError(
+            f"κ is estimated by the population protocol, got protocol={settings.protocol!r}. Ask for "
+            f"protocol='population', without samples=, or compare scores with measure='score'."
+        )
+    for report, label in zip(reports, labels, strict=True):
+        read(report, label, epsilon, threshold, compared)
+    refuse_duplicates(reports, labels)
+    if reports:
+        check_alike(reports, labels, allow_mixed)
+    if scoring and not allow_mixed:
+        check_asked(settings, reports, labels)
+    return compared
 
 
 def _result(model: Any) -> Report | None:

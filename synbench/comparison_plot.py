@@ -33,14 +33,14 @@ def plot_comparison(comparison: Comparison) -> "Figure":
         axes = figure.subplots()
         for y, entry in enumerate(comparison.entries):
             axes.axhline(y, color=_RULE, linewidth=0.6, zorder=0)
-            _draw_entry(axes, y, entry, *comparison.reading(entry), twin=_twin(comparison, entry))
+            _draw_entry(axes, y, entry, *comparison.reading(entry), twin=comparison.twin(entry))
         axes.axvline(1, color=_GRAY, linewidth=1.0, linestyle=(0, (5, 2)), zorder=1)
         axes.annotate(
             "image space" if of_score else "the optimum", (1, 1), (3, 3), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="right", va="bottom", color=_GRAY, fontsize=9,
         )  # fmt: skip
-        told = [(*comparison.reading(e), _twin(comparison, e)) for e in comparison.entries]
-        right = max(1.0, *(max(interval[1], value, twin or 0) for value, interval, twin in told))
+        marks = [(*comparison.reading(e), comparison.twin(e)) for e in comparison.entries]
+        right = max(1.0, *(max(interval[1], value, twin or 0) for value, interval, twin in marks))
         axes.set(xlim=(0, 1.04 * right), ylim=(count - 0.4, -0.6))
         axes.spines["left"].set_visible(False)
         # A name is no formula.
@@ -50,9 +50,9 @@ def plot_comparison(comparison: Comparison) -> "Figure":
         threshold = rf", $a_t$ = {comparison.threshold:g}" if of_score else ""
         axes.set_xlabel(f"{quantity(comparison)} (ε = {comparison.epsilon:g}{threshold})")
         _write_groups(axes, comparison)
-        handles, marks = axes.get_legend_handles_labels()
+        handles, labels = axes.get_legend_handles_labels()
         # One mark of each kind; in the order of the alphabet the trained ones are first.
-        legend = dict(sorted(zip(marks, handles, strict=True), key=lambda pair: pair[0]))
+        legend = dict(sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0]))
         legend[f"same letter: not separated at level {comparison.level:g}"] = Line2D(
             [], [], linestyle="none", marker=r"$\mathtt{a}$", markersize=5.5, color=_INK, markeredgewidth=0
         )
@@ -71,11 +71,6 @@ def save_comparison(comparison: Comparison, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     save_figure(lambda: plot_comparison(comparison), path)
-
-
-def _twin(comparison: Comparison, entry: Entry) -> float | None:
-    """Return where the untrained twin of an entry stands, if it is known: of scores only."""
-    return entry.baseline_score if comparison.measure == "score" else None
 
 
 def _draw_entry(

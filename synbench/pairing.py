@@ -1,18 +1,17 @@
-"""Several reports as one comparison: each score with its error, and what the errors of a pair have in common."""
+"""Several reports as one comparison: each score, or κ, with its error, and what the errors of a pair have in common."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
 
-from .comparability import check_alike, check_contributions, images_key, listed, model_name, refuse_duplicates
+from .comparability import check_alike, check_contributions, images_key, model_name, refuse_duplicates
 from .comparison import Comparison, Difference, Entry, Measure, check_measure, default_measure
 from .errors import ArgumentError
+from .reading import read
 from .report import Report
-from .separation import separate
+from .separation import separate, separate_roots
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD
 
 
@@ -28,7 +27,7 @@ def of_reports(
 ) -> Comparison:
     """Compare encoders by their reports.
 
-    The variance of a score, or of κ, is that of its report. Two encoders scored on the same images are paired: the
+    The variance of a score, or of κ², is that of its report. Two encoders scored on the same images are paired: the
     correlation of their errors is c_iᵀc_j / (‖c_i‖ ‖c_j‖), and their covariance this times both standard errors.
 
     Args:
@@ -47,7 +46,7 @@ def of_reports(
         ArgumentError: fewer than two reports, or contributions that do not fit them; an encoder is there twice; the
             reports cannot be compared; one has no score, κ or standard error at this ε and a_t.
     """
-    measure = check_measure(measure) or default_measure(reports)
+    measure = check_measure(measure) or default_measure(report.settings.direction for report in reports)
     if len(reports) < 2:
         raise ArgumentError(
             f"a comparison needs at least two reports, got {len(reports)}. Score another encoder with these settings."
@@ -56,18 +55,15 @@ def of_reports(
     labels = [f"reports[{k}] ({model_name(report)})" for k, report in enumerate(reports)]
     refuse_duplicates(reports, labels)
     warnings = check_alike(reports, labels, allow_mixed)
-    readings = [_read(report, label, epsilon, threshold) for report, label in zip(reports, labels, strict=True)]
+    readings = [read(r, label, epsilon, threshold, measure) for r, label in zip(reports, labels, strict=True)]
     of_kappa = measure == "kappa"
-    told = [
-        _of_kappa(r, label, epsilon) if of_kappa else (r.score, r.stderr)
-        for r, label in zip(readings, labels, strict=True)
-    ]
-    order = sorted(range(len(reports)), key=lambda k: -told[k][0])
+    estimates = [reading.of_squared_kappa() if of_kappa else reading.of_score() for reading in readings]
+    order = sorted(range(len(reports)), key=lambda k: -estimates[k][0])
     correlation = _correlation([reports[k] for k in order], [vectors[k] for k in order])
     paired = ~np.isnan(correlation)
-    values, stderr = (np.array([told[k][side] for k in order]) for side in (0, 1))
+    values, stderr = (np.array([estimates[k][side] for k in order]) for side in (0, 1))
     covariance = np.where(paired, correlation, 0.0) * np.outer(stderr, stderr)
-    found = separate(values, covariance, level)
+    found = (separate_roots if of_kappa else separate)(values, covariance, level)
     differences = [
         Difference(
             first=i,
@@ -82,12 +78,7 @@ def of_reports(
         )
         for n, (i, j) in enumerate(zip(found.first.tolist(), found.second.tolist(), strict=True))
     ]
-    if unpaired := sum(not d.paired for d in differences):
-        warnings.append(
-            f"{unpaired} of {len(differences)} pairs are unpaired: their encoders were not scored on the same images, "
-            f"or no record of their shared error is at hand. Intervals of such differences are mostly wider. Score "
-            f"encoders of one input size in one comparison, with one seed, on one kind of device."
-        )
+    warnings += _unpaired(reports, differences)
     entries = [
         Entry(
             model=model_name(report),
@@ -104,6 +95,7 @@ def of_reports(
             image_shape=report.settings.image_shape,
             images=report.images,
             baseline_score=reading.baseline,
+            baseline_kappa=reading.baseline_kappa,
             report=k,
         )
         for place, k in enumerate(order)
@@ -123,79 +115,10 @@ def of_reports(
     )
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """What a report says at one ε and a_t."""
-
-    score: float
-    stderr: float
-    interval: list[float]
-    kappa: float | None
-    kappa_stderr: float | None
-    kappa_interval: list[float] | None
-    baseline: float | None
-
-
-def _read(report: Report, label: str, epsilon: float, threshold: float) -> _Reading:
-    """Return what a report says at (ε, a_t).
-
-    Raises:
-        ArgumentError: it does not have them, the score is undefined, or it has no standard error.
-    """
-    at = f"at ε = {epsilon:g}, a_t = {threshold:g}"
-    row, column = _place(epsilon, report.epsilons), _place(threshold, report.thresholds)
-    headline = _place(epsilon, [HEADLINE_EPSILON]) is not None and _place(threshold, [HEADLINE_THRESHOLD]) is not None
-    if headline:
-        score, stderr, interval = report.synbench_score, report.stderr, report.interval
-    elif row is None or column is None:
-        raise ArgumentError(
-            f"expected reports with a score {at}, but {label} has rows for ε = {listed(report.epsilons)} and columns "
-            f"for a_t = {listed(report.thresholds)}. Choose a cell that every report has, or score it again with one."
-        )
-    else:
-        score = report.scores[row][column]
-        stderr = report.scores_stderr[row][column] if report.scores_stderr else None
-        interval = report.scores_interval[row][column] if report.scores_interval else None
-    if score is None:
-        raise ArgumentError(
-            f"expected reports with a score {at}, but that of {label} is undefined; its warnings say why. "
-            f"Leave it out, or compare at a lower a_t."
-        )
-    if stderr is None or interval is None:
-        raise ArgumentError(
-            f"expected reports with a standard error and an interval {at}, but {label} has none: without them no two "
-            f"scores can be told apart. Score it again with a protocol that gives them."
-        )
-    kappa_interval = report.kappa_interval[row] if report.kappa_interval is not None and row is not None else None
-    return _Reading(
-        score,
-        stderr,
-        list(interval),
-        kappa=report.kappa[row] if report.kappa is not None and row is not None else None,
-        kappa_stderr=report.kappa_stderr[row] if report.kappa_stderr is not None and row is not None else None,
-        kappa_interval=list(kappa_interval) if kappa_interval is not None else None,
-        baseline=report.baseline.synbench_score if headline and report.baseline is not None else None,
-    )
-
-
-def _of_kappa(reading: _Reading, label: str, epsilon: float) -> tuple[float, float]:
-    """Return κ with its standard error.
-
-    Raises:
-        ArgumentError: the report has none at this ε, or no interval of it.
-    """
-    if reading.kappa is None or reading.kappa_stderr is None or reading.kappa_interval is None:
-        raise ArgumentError(
-            f"expected reports with κ and its interval at ε = {epsilon:g}, but {label} has none. Score it by the "
-            f"population protocol, with more images than before, or compare scores with measure='score'."
-        )
-    return reading.kappa, reading.kappa_stderr
-
-
 def _correlation(
     reports: Sequence[Report], vectors: Sequence[Float[np.ndarray, " _"] | None]
 ) -> Float[np.ndarray, "m m"]:
-    """Return the correlation of the errors of the scores, NaN for unpaired ones."""
+    """Return the correlation of the errors of what is compared, NaN for unpaired pairs."""
     values = np.full((len(reports), len(reports)), np.nan)
     np.fill_diagonal(values, 1.0)
     images = [images_key(report) for report in reports]
@@ -209,6 +132,20 @@ def _correlation(
     return values
 
 
-def _place(value: float, grid: Sequence[float]) -> int | None:
-    """Return where a value stands in a grid, up to rounding."""
-    return next((k for k, v in enumerate(grid) if math.isclose(v, value, rel_tol=0, abs_tol=1e-9)), None)
+def _unpaired(reports: Sequence[Report], differences: Sequence[Difference]) -> list[str]:
+    """Return a warning about the pairs that are not paired, with what may be done."""
+    unpaired = sum(not d.paired for d in differences)
+    if not unpaired:
+        return []
+    said = (
+        f"{unpaired} of {len(differences)} pairs are unpaired: their encoders were not scored on the same images, or "
+        f"no record of their shared error is at hand. Intervals of such differences are mostly wider. Score "
+        f"encoders of one input size in one comparison, with one seed, on one kind of device."
+    )
+    counts = sorted({report.images for report in reports})
+    if len(counts) > 1:
+        said += (
+            f" They have from {counts[0]:,} to {counts[-1]:,} images, as each may draw as many as its own error needs: "
+            f"ask for one number that suits all, by images=."
+        )
+    return [said]

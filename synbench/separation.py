@@ -8,9 +8,12 @@ its two-sided p-value is that of a normal distribution, and the p-values of all 
 step-down method: however many encoders are compared and however their errors depend on each other, the probability to
 separate any two that are equal is at most ``level``. Two encoders scored on the same images err together; C_ij > 0
 then makes the interval of their difference narrower than their own intervals tell.
+
+κ is a root: what is estimated, with normal errors, is κ². Near 0 the root's own error says little (of equal encoders
+it separated up to 46 % at the 5 % level in simulations), so they are told apart by their squares.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,6 +22,9 @@ from scipy.stats import norm
 from .errors import ArgumentError
 
 _ROUNDING = 16 * float(np.finfo(np.float64).eps)
+_BLOCK = 1000
+# Half a degree: ends are found to (π/720)²/2 = 1e-5 of the half width.
+_CIRCLE = np.array([[f(angle) for angle in np.linspace(0, 2 * np.pi, 720, endpoint=False)] for f in (np.cos, np.sin)])
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,50 @@ def separate(scores: Float[np.ndarray, " m"], covariance: Float[np.ndarray, "m m
         rank_high=x.size - above.sum(axis=1),
         groups=tie_groups(x, above | above.T),
     )
+
+
+def separate_roots(
+    squares: Float[np.ndarray, " m"], covariance: Float[np.ndarray, "m m"], level: float = 0.05
+) -> Separation:
+    """Tell which of m models differ in a root √x, such as κ, of which the square is estimated.
+
+    p-values, ranks and groups are those of ``separate`` for the squares, of which those below 0 count as 0. The
+    interval of a difference holds √y_i − √y_j of all squares that are within z standard errors of x,
+
+        {√y_i − √y_j : (x − y)ᵀ C⁻¹ (x − y) ≤ z², with C that of the pair},
+
+    so it leaves 0 out only if p < level; its half width, over z, is the stderr. Of a square that counts as 0, a
+    positive correlation is left aside there.
+
+    Args:
+        squares: x, one a model.
+        covariance: C, of the errors of the squares.
+        level: as ``separate``.
+
+    Raises:
+        ArgumentError: as ``separate``.
+
+    >>> found = separate_roots(np.array([0.09, 0.01]), np.diag([0.0001, 0.0001]))
+    >>> f"{found.difference[0]:.3f} ({found.low[0]:.3f} to {found.high[0]:.3f}), p = {found.p_value[0]:.1g}"
+    '0.200 (0.119 to 0.327), p = 2e-08'
+    """
+    x, c = np.maximum(np.asarray(squares, dtype=np.float64), 0), np.asarray(covariance, dtype=np.float64)
+    found = separate(x, c, level)
+    z, error, roots = float(norm.isf(level / 2)), np.sqrt(np.diag(c)), np.sqrt(x)
+    low, high = np.empty_like(found.low), np.empty_like(found.high)
+    for pairs in np.array_split(np.arange(low.size), low.size // _BLOCK + 1):
+        i, j = found.first[pairs, None], found.second[pairs, None]
+        both = error[i] * error[j]
+        rho = np.divide(c[i, j], both, out=np.zeros_like(both), where=both > 0).clip(-1, 1)
+        # How far below 0 a square was is not known, so neither is what the other's error has in common with it.
+        rho = np.where((x[i] > 0) & (x[j] > 0), rho, np.minimum(rho, 0))
+        one = x[i] + z * error[i] * _CIRCLE[0]
+        other = x[j] + z * error[j] * (rho * _CIRCLE[0] + np.sqrt(1 - rho**2) * _CIRCLE[1])
+        # It rises with one and falls with the other: its ends lie on the edge of the ellipse.
+        edge = np.sqrt(np.maximum(one, 0)) - np.sqrt(np.maximum(other, 0))
+        low[pairs], high[pairs] = edge.min(axis=1), edge.max(axis=1)
+    difference = roots[found.first] - roots[found.second]
+    return replace(found, difference=difference, stderr=(high - low) / (2 * z), low=low, high=high)
 
 
 def holm(p_values: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:

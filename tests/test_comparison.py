@@ -16,7 +16,9 @@ from synbench import ArgumentError, OutputError, Report, compare, score
 from synbench.comparison import Comparison, headings, names, rows
 from synbench.comparison_plot import plot_comparison, save_comparison
 from synbench.pairing import of_reports
-from synbench.separation import holm, separate, tie_groups
+from synbench.reading import read
+from synbench.separation import holm, separate, separate_roots, tie_groups
+from synbench.uncertainty import kappa_interval
 
 LEVEL = 0.05
 seeds = st.integers(0, 2**32 - 1)
@@ -64,7 +66,7 @@ def comparison(made):
         made("wide/e", 0.66, 0.02, image_shape=[3, 32, 32]),
         made("a-long-organization-name/$of-a$-model-with-a-long-name", 0.42, 0.01),
     ]
-    reports[1] = reports[1].model_copy(update={"baseline": SimpleNamespace(synbench_score=0.97)})
+    reports[1] = reports[1].model_copy(update={"baseline": SimpleNamespace(synbench_score=0.97, kappa=None)})
     return of_reports(reports, [None] * 8)
 
 
@@ -284,6 +286,75 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says():
     assert abs(covered / repetitions - 0.9) < 3 * np.sqrt(0.09 / repetitions)
 
 
+def simulated_roots(rng, roots, own, shared):
+    """Draw κ² with errors of which a part is shared, and return it with the covariance of the errors."""
+    covariance = shared * np.outer(own, own) + (1 - shared) * np.diag(own**2)
+    return rng.multivariate_normal(roots**2, covariance), covariance
+
+
+# Equal κ from nothing to well above its error; both errors alike, and very unlike; apart and paired.
+@pytest.mark.parametrize("own", [np.array([1.0, 1.0]), np.array([1.0, 0.2]), np.geomspace(0.2, 1, 10)])
+@pytest.mark.parametrize("shared", [0.0, 0.9])
+@pytest.mark.parametrize("square", [0.0, 0.5, 1.0, 2.0, 9.0])
+def test_equal_roots_near_zero_are_separated_no_more_often_than_the_level(own, shared, square):
+    rng, repetitions = np.random.default_rng(24), 500
+    drawn = [simulated_roots(rng, np.full(len(own), np.sqrt(square)), own, shared) for _ in range(repetitions)]
+    separated = np.mean([separate_roots(x, c, LEVEL).separated.any() for x, c in drawn])
+    # 4 standard errors: there are 30 cases.
+    assert separated <= LEVEL + 4 * np.sqrt(LEVEL * (1 - LEVEL) / repetitions)
+
+
+def test_a_roots_own_error_would_separate_equal_ones_near_zero():
+    rng, own, repetitions = np.random.default_rng(25), np.array([1.0, 0.2]), 500
+    separated = 0
+    for _ in range(repetitions):
+        squares, _ = simulated_roots(rng, np.array([0.7, 0.7]), own, 0.0)
+        low, high = kappa_interval(squares, own)
+        separated += separate(np.sqrt(np.maximum(squares, 0)), np.diag(((high - low) / 3.92) ** 2), LEVEL).separated[0]
+    assert separated / repetitions > 0.12
+
+
+@pytest.mark.parametrize("roots", [(0.3, 0.3), (2.0, 0.0), (3.0, 0.7), (1.0, 0.5), (6.0, 3.0)])
+@pytest.mark.parametrize("shared", [0.0, 0.9])
+@pytest.mark.parametrize("level", [0.05, 0.2])
+def test_the_interval_of_a_difference_of_roots_covers_it(roots, shared, level):
+    rng, own, repetitions = np.random.default_rng(26), np.array([1.0, 0.5]), 1000
+    found = [separate_roots(*simulated_roots(rng, np.array(roots), own, shared), level) for _ in range(repetitions)]
+    covered = np.mean([f.low[0] <= roots[0] - roots[1] <= f.high[0] for f in found])
+    # Near 0 more, where a square that counts as 0 cannot be too low; two points below for what is an approximation.
+    assert covered >= 1 - level - 0.02 - 3 * np.sqrt(level * (1 - level) / repetitions)
+
+
+@given(st.floats(0.2, 1), st.floats(0.2, 1), st.floats(0.0, 0.9))
+def test_far_from_zero_roots_differ_with_the_error_of_their_slopes(one, other, shared):
+    # (dx/2√x)² each; the terms of the next order are (0.01/0.2)² in relation.
+    own = 0.01 * np.array([one, other]) ** 2
+    covariance = shared * np.outer(own, own) + (1 - shared) * np.diag(own**2)
+    found = separate_roots(np.array([one, other]) ** 2, covariance)
+    slopes = np.diag(1 / np.array([2 * one, -2 * other]))
+    assert found.difference[0] == pytest.approx(one - other, abs=1e-12)
+    assert found.stderr[0] == pytest.approx(np.sqrt((slopes @ covariance @ slopes).sum()), rel=0.01)
+
+
+@given(st.lists(st.floats(-1, 4), min_size=2, max_size=5), seeds, st.sampled_from([0.05, 0.3]))
+def test_an_interval_leaves_zero_out_only_where_the_squares_differ(squares, seed, level):
+    errors = np.random.default_rng(seed).normal(size=(len(squares), 3))
+    found = separate_roots(np.array(squares), errors @ errors.T, level)
+    outside = (found.low > 0) | (found.high < 0)
+    assert (found.p_value[outside] < level * 1.001).all()
+    assert ((found.low <= found.difference) & (found.difference <= found.high)).all()
+
+
+def test_roots_of_nothing_tie():
+    found = separate_roots(np.array([-0.5, 0.0, 0.9]), np.diag([0.01, 0.01, 0.01]))
+    assert found.difference.tolist() == pytest.approx([0.0, -np.sqrt(0.9), -np.sqrt(0.9)])
+    assert found.p_value[0] == 1
+    assert -found.low[0] == pytest.approx(found.high[0]) == pytest.approx(0.443, abs=0.001)
+    assert found.groups == (("b",), ("b",), ("a",))
+    exact = separate_roots(np.array([0.25, 0.25, 0.36]), np.zeros((3, 3)))
+    assert [exact.low.tolist(), exact.high.tolist()] == [[0.0, *exact.difference[1:]]] * 2
+
+
 def simulated_reports(made, truth, repetitions, seed, **errors):
     one, other = made("org/one", 0.5), made("org/two", 0.5)
     rng = np.random.default_rng(seed)
@@ -352,7 +423,7 @@ def test_the_headline_is_there_whatever_the_grid(made, base):
 
 
 def test_the_baseline_is_of_the_headline_only(made):
-    twin = {"baseline": SimpleNamespace(synbench_score=0.97)}
+    twin = {"baseline": SimpleNamespace(synbench_score=0.97, kappa=None)}
     reports = [made(name, 0.5).model_copy(update=twin) for name in ("one", "two")]
     assert of_reports(reports, [None, None]).entries[0].baseline_score == 0.97
     assert of_reports(reports, [None, None], threshold=0.8).entries[0].baseline_score is None
@@ -519,22 +590,46 @@ def test_one_encoder_twice_is_refused_but_not_its_twin_or_another_commit(made):
 # By κ
 
 
-def with_kappa(made, name, kappa, stderr=0.01, *, score=0.8, **settings):
+def with_kappa(made, name, kappa, stderr=0.01, *, score=0.8, changes=None, **settings):
     rows = len(made(name, score).epsilons)
-    changes = {"kappa": [kappa] * rows, "kappa_stderr": [stderr] * rows}
-    changes["kappa_interval"] = [[kappa - 2 * stderr, kappa + 2 * stderr]] * rows
+    low, high = kappa_interval(np.array(kappa**2), np.array(2 * kappa * stderr))
+    changes = {**(changes or {}), "kappa": [kappa] * rows, "kappa_stderr": [stderr] * rows}
+    changes["kappa_interval"] = [[float(low), float(high)]] * rows
     return made(name, score, changes=changes, **settings)
 
 
 def test_kappa_is_ordered_and_told_apart_by_its_own_errors(made):
-    reports = [with_kappa(made, "low", 0.1, 0.03, score=0.9), with_kappa(made, "high", 0.3, 0.04, score=0.2)]
+    reports = [with_kappa(made, "low", 0.4, 0.01, score=0.9), with_kappa(made, "high", 0.6, 0.02, score=0.2)]
     found = of_reports(reports, [np.array([2.0, 0.0]), np.array([3.0, 3.0])], measure="kappa")
-    assert [(e.model, e.kappa, e.score) for e in found.entries] == [("high", 0.3, 0.2), ("low", 0.1, 0.9)]
+    assert [(e.model, e.kappa, e.score) for e in found.entries] == [("high", 0.6, 0.2), ("low", 0.4, 0.9)]
     (pair,) = found.differences
     assert pair.difference == pytest.approx(0.2)
-    assert pair.stderr == pytest.approx(np.sqrt(0.03**2 + 0.04**2 - 2 * 0.03 * 0.04 / np.sqrt(2)))
+    assert pair.stderr == pytest.approx(np.sqrt(0.01**2 + 0.02**2 - 2 * 0.01 * 0.02 / np.sqrt(2)), rel=0.02)
+    squared = (0.6**2 - 0.4**2) / np.sqrt(0.008**2 + 0.024**2 - 2 * 0.008 * 0.024 / np.sqrt(2))
+    assert pair.p_value == pytest.approx(2 * stats.norm.sf(squared))
     assert [e.model for e in of_reports(reports, [None, None]).entries] == ["low", "high"]
     assert Comparison.from_dict(json.loads(found.to_json())) == found
+
+
+@pytest.mark.parametrize(("square", "error"), [(0.04, 0.01), (0.01, 0.02), (-0.03, 0.02), (0.99, 0.02), (1.0, 0.3)])
+def test_the_error_of_the_square_is_in_the_interval_of_kappa(made, square, error):
+    low, high = kappa_interval(np.array(square), np.array(error), most=1.0)
+    kappa = float(np.sqrt(max(square, 0)))
+    report = with_kappa(made, "one", kappa).model_copy(update={"kappa_interval": [[float(low), float(high)]] * 9})
+    assert read(report, "one", 0.0, 0.7, "kappa").of_squared_kappa() == pytest.approx((kappa**2, error))
+
+
+def test_a_kappa_is_compared_where_there_is_no_score(made):
+    bare = {"synbench_score": None, "stderr": None, "interval": None}
+    reports = [with_kappa(made, n, k, direction="texture", changes=bare) for n, k in (("one", 0.1), ("two", 0.3))]
+    found = of_reports(reports, [None, None])
+    assert [(e.kappa, e.score, e.interval) for e in found.entries] == [(0.3, None, None), (0.1, None, None)]
+    assert rows(found)[0][-1] == "–"
+    row = next(csv.DictReader(io.StringIO(found.to_csv(), newline="")))
+    assert (row["score"], row["interval_low"], row["kappa"]) == ("", "", "0.3")
+    assert Comparison.from_dict(json.loads(found.to_json())) == found
+    with pytest.raises(ArgumentError, match="is undefined; its warnings say why"):
+        of_reports(reports, [None, None], measure="score")
 
 
 def test_textures_are_compared_by_kappa_unless_it_is_said_otherwise(made):
@@ -545,29 +640,37 @@ def test_textures_are_compared_by_kappa_unless_it_is_said_otherwise(made):
 
 
 def test_the_table_and_the_picture_are_of_kappa(made):
-    twin = {"baseline": SimpleNamespace(synbench_score=0.97)}
+    twin = {"baseline": SimpleNamespace(synbench_score=0.97, kappa=[0.05] * 9)}
     reports = [
-        with_kappa(made, "one", 0.1, direction="texture").model_copy(update=twin),
+        with_kappa(made, "one", 0.2, direction="texture").model_copy(update=twin),
         with_kappa(made, "two", 0.3, direction="texture", score=0.25),
     ]
     found = of_reports(reports, [None, None])
+    assert [entry.baseline_kappa for entry in found.entries] == [None, 0.05]
     assert headings(found) == ("rank", "ties", "model", "κ", "95 % interval", "score")
-    assert rows(found)[0] == ("1", "a", "two", "0.300 ± 0.020", "[0.280, 0.320]", "0.250")
+    low, high = found.entries[0].kappa_interval
+    assert rows(found)[0] == ("1", "a", "two", "0.300 ± 0.020", f"[{low:.3f}, {high:.3f}]", "0.250")
     (axes,) = plot_comparison(found).axes
     assert axes.get_xlabel() == "κ of textures (ε = 0)"
-    assert marks(axes, "o") == {(0.3, 0), (0.1, 1)}
-    assert marks(axes, "D") == set(), "a twin's score has no place among κ"
-    assert marks(axes, "|") == {(0.1 - 0.02, 1), (0.1 + 0.02, 1), (0.3 - 0.02, 0), (0.3 + 0.02, 0)}
+    assert marks(axes, "o") == {(0.3, 0), (0.2, 1)}
+    assert marks(axes, "D") == {(0.05, 1)}, "the twin's κ, not its score, has a place among κ"
+    assert marks(axes, "|") == {(end, y) for y, e in enumerate(found.entries) for end in e.kappa_interval}
     assert "the optimum" in {text.get_text() for text in axes.texts}
 
 
-@pytest.mark.parametrize("missing", ["kappa", "kappa_stderr", "kappa_interval"])
-def test_reports_without_kappa_are_not_compared_by_it(made, missing):
-    bare = with_kappa(made, "two", 0.3).model_copy(update={missing: None})
-    with pytest.raises(
-        ArgumentError, match=r"κ and its interval at ε = 0, but reports\[1\] \(two\) has none. Score it"
-    ):
-        of_reports([with_kappa(made, "one", 0.1), bare], [None, None], measure="kappa")
+@pytest.mark.parametrize(
+    ("changes", "epsilon", "message"),
+    [
+        ({"kappa": None}, 0.0, r"has no κ: it is of the paper protocol. Score it again by the population"),
+        ({"kappa_stderr": None}, 0.0, r"has no interval: 64 images were too few for the width"),
+        ({"kappa_interval": [None] * 9}, 0.0, r"has no interval: 64 images were too few"),
+        ({}, 0.3, r"κ and its interval at ε = 0\.3, but reports\[0\] \(one\) has rows for ε = \[.*Choose an ε"),
+    ],
+)
+def test_reports_without_kappa_are_not_compared_by_it(made, changes, epsilon, message):
+    bare = with_kappa(made, "two", 0.3).model_copy(update=changes)
+    with pytest.raises(ArgumentError, match=message):
+        of_reports([with_kappa(made, "one", 0.1), bare], [None, None], epsilon=epsilon, measure="kappa")
 
 
 def test_another_measure_is_refused_before_anything_is_scored():
@@ -587,14 +690,14 @@ def test_round_trip(valid):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda v: v | {"schema_version": 2}, r"schema version 1, but schema_version: .* Read it with the SynBench"),
+        (lambda v: v | {"schema_version": 1}, r"schema version 2, but schema_version: .* Read it with the SynBench"),
         (lambda v: v | {"surprise": 1}, r"surprise: Extra inputs are not permitted"),
         (lambda v: v | {"level": float("nan")}, r"level: Input should be"),
         (lambda v: v | {"entries": v["entries"][:2]}, r"entries must name each of the reports once"),
         (lambda v: v | {"entries": v["entries"][::-1]}, r"entries must be in order of falling score"),
         (
             lambda v: v | {"measure": "kappa", "entries": [e | {"kappa": None} for e in v["entries"]]},
-            r"must have κ and",
+            r"must have a kappa and its interval",
         ),
         (lambda v: v | {"differences": v["differences"][1:]}, r"differences must hold every pair of entries once"),
         (lambda v: v | {"reports": [{}, *v["reports"][1:]]}, r"reports\.0\.\w+: Field required"),

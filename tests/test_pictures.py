@@ -51,11 +51,14 @@ def twin(kappa=0.9, score=0.93):
     }
 
 
-def comparison(count=3, **first):
-    stderr = 0.03
-    reports = [make_report(f"org/m{k}", score=0.9 - 0.05 * k, stderr=stderr) for k in range(1, count)]
-    return of_reports([make_report(**{"model_id": "org/m0", "score": 0.9, "stderr": stderr, **first}), *reports],
-                      [None] * count)  # fmt: skip
+def comparison(count=3, measure="score", **first):
+    def kappas(value):
+        return {"kappa": [value] * len(EPSILONS), "kappa_interval": [[value - 0.03, value + 0.04]] * len(EPSILONS)}
+
+    how = {"stderr": 0.03}
+    reports = [make_report(f"org/m{k}", score=0.9 - 0.05 * k, **how, **kappas(0.8 - 0.05 * k)) for k in range(1, count)]
+    first = {"model_id": "org/m0", "score": 0.9, **how, **kappas(0.8), **first}
+    return of_reports([make_report(**first), *reports], [None] * count, measure=measure)
 
 
 def found(picture, tag, name):
@@ -318,24 +321,29 @@ def test_cells_do_not_overlap_whatever_is_asked_for():
     assert ends[0][1] - ends[0][0] >= 5 * 0.55 * drawing_svg.FONT
 
 
-def test_the_ranking_shows_every_entry_best_first():
-    made = comparison(4, baseline=twin(score=0.7))
+@pytest.mark.parametrize("measure", ["score", "kappa"])
+def test_the_ranking_shows_every_entry_best_first(measure):
+    made = comparison(4, measure, baseline=twin(score=0.7, kappa=0.6))
     rows = found(pictures.ranking(made), "g", "entry")
-    assert [f"{e.score:.3f}" in [t.text for t in row.iter(SPACE + "text")]
-            for e, row in zip(made.entries, rows, strict=True)] == [True] * 4  # fmt: skip
+    readings = [made.reading(entry) for entry in made.entries]
+    assert [f"{value:.3f}" in [t.text for t in row.iter(SPACE + "text")]
+            for (value, _), row in zip(readings, rows, strict=True)] == [True] * 4  # fmt: skip
     one = float(found(pictures.ranking(made), "line", "one")[0].get("x1")) - 8
-    for entry, row in zip(made.entries, rows, strict=True):
+    for entry, (value, interval), row in zip(made.entries, readings, rows, strict=True):
         (circle,) = row.iter(SPACE + "circle")
-        assert (float(circle.get("cx")) - 8) / one == pytest.approx(entry.score, abs=1e-3)
+        assert (float(circle.get("cx")) - 8) / one == pytest.approx(value, abs=1e-3)
         low, high = re.match(r"M([\d.]+) [\d.]+H([\d.]+)", row.find(SPACE + "path").get("d")).groups()
         ends = [(float(end) - 8) / one for end in (low, high)]
-        assert ends == pytest.approx(entry.interval, abs=1e-3)
+        assert ends == pytest.approx(interval, abs=1e-3)
         told = row.find(SPACE + "title").text
-        assert told.startswith(f"{entry.model}: {entry.score:.3f} (")
+        assert told.startswith(f"{entry.model}: {value:.3f} (")
         assert told.endswith(f"ties {', '.join(entry.groups)}")
         assert {*entry.groups} <= {t.text for t in row.iter(SPACE + "text")}
     (diamond,) = found(pictures.ranking(made), "polygon", "twin")[:1]
-    assert (points(diamond)[:, 0].mean() - 8) / one == pytest.approx(0.7, abs=1e-3)
+    beside = {"score": 0.7, "kappa": 0.6}[measure]
+    assert (points(diamond)[:, 0].mean() - 8) / one == pytest.approx(beside, abs=1e-3)
+    assert {"score": "score", "kappa": "κ"}[measure] in words(pictures.ranking(made))
+    assert any("a_t" in text for text in words(pictures.ranking(made))) == (measure == "score")
 
 
 def test_untrained_encoders_are_diamonds_and_long_names_keep_both_ends():

@@ -312,13 +312,23 @@ def test_compare_refuses_before_it_scores():
         calls.append(len(images))
         return images.flatten(1)
 
-    paper = score(identity, image_size=4, samples=64)
+    paper, means = (score(identity, image_size=4, **how) for how in ({"samples": 64}, {"images": 512}))
     for models, how, message in (
         ([counting, identity], {"level": "x"}, r"level must lie in \(0, 1\), got 'x'"),
         ("synbench:demo", {}, r"got 'synbench:demo'. Put them in a list"),
         ([counting, identity], {"baseline": "untrained"}, r"untrained= are for Hub models"),
-        ([counting, paper], {}, r"got one of the paper protocol. Ask for protocol='paper'"),
+        ([counting, paper], {}, r"population, got paper for models\[1\] \(identity\). Ask for protocol='paper'"),
+        ([counting, means], {"direction": "texture", "measure": "score"}, r"textures, got means .*direction='uniform'"),
+        (
+            [counting, means],
+            {"scales": [1.0, 2.0]},
+            r"grid of scales .* \[1, 2\], got 49 values .* Ask for scales=",
+        ),
+        ([counting, means], {"epsilon": 0.3}, r"at ε = 0\.3, a_t = 0\.7, but models\[1\] \(identity\) has rows"),
+        ([counting, paper], {"measure": "kappa"}, r"models\[1\] \(identity\) has no κ: it is of the paper protocol"),
+        ([counting, identity], {"measure": "kappa", "samples": 64}, r"κ is estimated by the population protocol, got"),
+        ([counting, paper, means], {}, r"expected reports of one protocol, got paper for models\[1\]"),
     ):
         with pytest.raises(ArgumentError, match=message):
-            compare(models, images=4096, loading={"image_size": 4}, **how)
+            compare(models, loading={"image_size": 4}, **({} if "samples" in how else {"images": 4096}), **how)
     assert sum(calls) < 64

@@ -133,6 +133,10 @@ FAULTS = [
     ("separation", "- 2 * c[first, second]", "+ 2 * c[first, second]"),
     ("separation", "np.arange(p_values.size, 0, -1)", "np.full(p_values.size, p_values.size)"),
     ("separation", "2 * norm.sf(z)", "norm.sf(z)"),
+    ("separation", "found = separate(x, c, level)", "found = separate(np.sqrt(x), c, level)"),
+    ("separation", "rho * _CIRCLE[0] +", "-rho * _CIRCLE[0] +"),
+    ("separation", "np.linspace(0, 2 * np.pi, 720", "np.linspace(0, np.pi, 720"),
+    ("reading", "max(high**2 - square, square - low**2, 0.0)", "(high - low) * square**0.5"),
 ]
 
 

@@ -452,3 +452,29 @@ def pairs_are_told_apart_by_holms_steps(module):
     assert shared.separated.all()
     assert shared.rank_low.tolist() == [1, 2]
     assert shared.rank_high.tolist() == [1, 2]
+
+
+@truth
+def roots_are_told_apart_by_their_squares(module):
+    squares, covariance = np.array([0.09, 0.04]), np.array([[1e-4, 4e-5], [4e-5, 4e-4]])
+    found = module("separation").separate_roots(squares, covariance)
+    z = 0.05 / np.sqrt(1e-4 + 4e-4 - 2 * 4e-5)
+    np.testing.assert_allclose(found.p_value, 2 * stats.norm.sf(z), rtol=1e-9)
+    # The ends, among all pairs that are as near as the quantile: for every first one, the second ones next to it.
+    quantile = stats.norm.ppf(0.975)
+    first = 0.09 + 0.01 * np.linspace(-quantile, quantile, 20001)
+    room = 0.02 * np.sqrt(1 - 0.2**2) * np.sqrt(np.maximum(quantile**2 - ((first - 0.09) / 0.01) ** 2, 0))
+    second = 0.04 + 0.2 * 2 * (first - 0.09)
+    assert abs(found.low[0] - (np.sqrt(first) - np.sqrt(second + room)).min()) < 1e-5
+    assert abs(found.high[0] - (np.sqrt(first) - np.sqrt(second - room)).max()) < 1e-5
+    assert abs(found.difference[0] - 0.1) < 1e-12
+
+
+@truth
+def the_error_of_a_square_is_read_from_the_interval_of_its_root(module):
+    reading, uncertainty = module("reading"), module("uncertainty")
+    for square, error in ((0.09, 0.02), (0.01, 0.02)):
+        low, high = uncertainty.kappa_interval(np.array([square]), np.array([error]))
+        bare = dict.fromkeys(("score", "stderr", "interval", "kappa_stderr", "baseline", "baseline_kappa"))
+        read = reading.Reading(kappa=square**0.5, kappa_interval=[low[0], high[0]], **bare)
+        np.testing.assert_allclose(read.of_squared_kappa(), (square, error), rtol=1e-9)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from synbench.comparison import TWIN, Comparison, Entry, names
+from synbench.comparison import TWIN, Comparison, Entry, names, quantity
 from synbench.curve import GRID
 from synbench.curve_band import band, gaussian_curve, kept_curve, optimal_curve
 from synbench.errors import ArgumentError
@@ -160,13 +160,16 @@ def heat_map(report: Report) -> str:
 
 
 def ranking(comparison: Comparison) -> str:
-    """Draw the scores of a comparison with their intervals, best on top, and who ties with whom."""
-    entries = comparison.entries
+    """Draw what is compared, scores or κ, with intervals, best on top, and who ties with whom."""
+    entries, of_score = comparison.entries, comparison.measure == "score"
+    readings, twins = [comparison.reading(entry) for entry in entries], [comparison.twin(entry) for entry in entries]
+    at = f"ε = {comparison.epsilon:g}" + (f", a_t = {comparison.threshold:g}" if of_score else "")
     letters = list(dict.fromkeys(letter for entry in entries for letter in entry.groups))
     columns = len(letters) <= _MOST_LETTERS
     ties = svg.WIDTH - max(14.0 * len(letters) if columns else svg.room_for(["aa–zz"]), 34.0)
     right = ties - 68
-    longest = max(1.0, *(max(entry.interval[1], entry.score, entry.baseline_score or 0.0) for entry in entries))
+    marks = zip(readings, twins, strict=True)
+    longest = max(1.0, *(max(interval[1], value, twin or 0.0) for (value, interval), twin in marks))
 
     def across(value: float) -> float:
         return svg.LEFT + value / longest * (right - svg.LEFT)
@@ -174,18 +177,19 @@ def ranking(comparison: Comparison) -> str:
     top, high, named = 34.0, 50.0, svg.room_for(map(_rank, entries)) + 6
     bottom = top + high * len(entries)
     body = [
-        svg.text(0, 18, f"ε = {comparison.epsilon:g}, a_t = {comparison.threshold:g}", opacity=svg.SOFT),
-        svg.text(ties - 12, 18, "score", "end", opacity=svg.SOFT),
+        svg.text(0, 18, at, opacity=svg.SOFT),
+        svg.text(ties - 12, 18, "score" if of_score else "κ", "end", opacity=svg.SOFT),
         svg.text(ties, 18, "ties", opacity=svg.SOFT),
         *svg.scale_below(svg.ticks(longest), bottom, across),
         svg.text(svg.LEFT, bottom + 40, "nothing kept", opacity=svg.SOFT),
         svg.text(across(1), bottom + 40, "the optimum", "middle", opacity=svg.SOFT),
     ]
     told = [
-        f"{name}: {_told(entry.score, entry.interval)}, ties {', '.join(entry.groups)}"
-        for entry, name in zip(entries, names(comparison), strict=True)
+        f"{name}: {_told(*reading)}, ties {', '.join(entry.groups)}"
+        for entry, reading, name in zip(entries, readings, names(comparison), strict=True)
     ]
-    for place, (entry, name, said) in enumerate(zip(entries, names(comparison), told, strict=True)):
+    rows = zip(entries, readings, twins, names(comparison), told, strict=True)
+    for place, (entry, (value, interval), beside, name, said) in enumerate(rows):
         y = top + high * place
         middle, untrained = y + 36, entry.trained is False
         mark = svg.diamond if untrained else svg.dot
@@ -198,16 +202,16 @@ def ranking(comparison: Comparison) -> str:
                 svg.line(across(1), y + 24, across(1), y + high - 3, class_="one", **_OPTIMUM),
                 svg.text(0, y + 17, _rank(entry), opacity=svg.SOFT),
                 svg.text(named, y + 17, svg.shortened(model, twin, _LONGEST_NAME - 5)),
-                "" if entry.baseline_score is None else svg.diamond(across(entry.baseline_score), middle),
-                svg.whiskers(entry.interval, across, middle, svg.ORANGE if untrained else svg.BLUE),
-                mark(across(entry.score), middle),
-                svg.text(ties - 12, y + 41, f"{entry.score:.3f}", "end", font_weight="bold"),
+                "" if beside is None else svg.diamond(across(beside), middle),
+                svg.whiskers(interval, across, middle, svg.ORANGE if untrained else svg.BLUE),
+                mark(across(value), middle),
+                svg.text(ties - 12, y + 41, f"{value:.3f}", "end", font_weight="bold"),
                 *_ties(entry, letters if columns else None, ties, y + 41),
                 class_="entry",
             )
         )
     body += _ranking_legend(comparison, bottom + 66)
-    title = f"{len(entries)} encoders by SynBench-Score at ε = {comparison.epsilon:g}, a_t = {comparison.threshold:g}"
+    title = f"{len(entries)} encoders by {quantity(comparison)} at {at}"
     return svg.picture("ranking", title, "Best first. " + "; ".join(told) + ".", bottom + 98, body)
 
 
@@ -255,7 +259,7 @@ def _legend(banded: bool, twin: bool) -> list[str]:
 
 def _ranking_legend(comparison: Comparison, y: float) -> list[str]:
     told = [svg.dot(7, y - 5), svg.text(20, y, "encoder, 95 % interval")]
-    if any(entry.baseline_score is not None or entry.trained is False for entry in comparison.entries):
+    if any(comparison.twin(entry) is not None or entry.trained is False for entry in comparison.entries):
         told += [svg.diamond(240, y - 5), svg.text(254, y, "untrained twin")]
     told.append(svg.text(0, y + 23, f"A shared letter: not told apart at the level of {comparison.level:g}."))
     return told
