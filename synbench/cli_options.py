@@ -12,7 +12,9 @@ Protocol = Annotated[
     str | None, typer.Option(help="population (default), or paper: also the default where --samples is given.")
 ]
 Images = Annotated[int | None, typer.Option(help="Population: images in all; default 8192.")]
-TargetStderr = Annotated[float | None, typer.Option(help="Population: draw more until the error is this small.")]
+TargetStderr = Annotated[
+    float | None, typer.Option(help="Population: draw more until the error of the score (textures: κ) is this small.")
+]
 MaxImages = Annotated[int | None, typer.Option(help="Population: where to stop on the way; default 65536.")]
 Samples = Annotated[int | None, typer.Option(help="Paper: images per scale and split; default 2048.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit on the Hub.")]
@@ -51,10 +53,24 @@ def numbers(text: str | None, kind: type[float] = float) -> list[float] | None:
 
 
 def names(text: str | None) -> list[str] | None:
-    """Read names separated by commas; those that have a comma themselves stand in double quotes."""
+    """Read names separated by commas; those that have a comma themselves stand in double quotes.
+
+    Raises:
+        ArgumentError: there is more than one line, or a name that begins with a quote does not end with one.
+    """
     if text is None:
         return None
-    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True)) or [""]]
+    try:
+        # A quote that is never closed takes the line after for a part of the name.
+        rows = list(csv.reader([f"{text}\n", "next"], skipinitialspace=True))
+    except csv.Error:
+        rows = []
+    if len(rows) != 2 or len(text.splitlines(keepends=True)) > 1:
+        raise ArgumentError(
+            f"expected names in one line, separated by commas, those that have a comma in double quotes, such as "
+            f"'goldfish,\"tench, Tinca tinca\"', got {text!r}."
+        )
+    return [name.strip() for name in rows[0]] or [""]
 
 
 def one_or_all(values: list[float] | None) -> float | list[float] | None:

@@ -731,6 +731,12 @@ def test_classes_are_read_by_their_commas_and_quotes(text, read):
     assert names(text) == read
 
 
+@pytest.mark.parametrize("text", ['"cat', 'cat,"dog', "cat\ndog", '"cat\ndog"', "cat\rdog"])
+def test_classes_in_several_lines_or_with_an_open_quote_are_refused(text):
+    with pytest.raises(ArgumentError, match=r"names in one line, separated by commas, those that have a comma in"):
+        names(text)
+
+
 def test_an_interrupted_command_says_so(command, tmp_path, monkeypatch):
     def interrupt(*_, **__):
         raise KeyboardInterrupt

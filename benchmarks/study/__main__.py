@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from synbench import cli_options
 from synbench.errors import SynBenchError
 from synbench.output import replacing
 from synbench.plots import save_figure
@@ -61,7 +62,7 @@ def report(out: Path, *, tested: Sequence[str] | None = None, resamples: int = R
 
     Args:
         out: the folder.
-        tested: the predictors that are tested; all by default.
+        tested: the predictors that are tested, on the primary outcome alone; by default all, on all outcomes.
         resamples: of each bootstrap.
 
     Raises:
@@ -89,16 +90,18 @@ def report(out: Path, *, tested: Sequence[str] | None = None, resamples: int = R
 def on_dataset(
     records: Sequence[dict[str, Any]], name: str, *, tested: Sequence[str] | None = None, resamples: int = RESAMPLES
 ) -> OnDataset:
-    """Return all that records tell about one data set.
+    """Return all that records tell about one data set; predictors that were named are tested on the primary outcome.
 
     Raises:
         ArgumentError: as ``analyse``.
     """
     table = tabling.table(records, name)
     present = [p for p in tabling.PREDICTORS if any(row.get(p) is not None for row in table)]
+    primary, *others = tabling.outcome_names(table)
+    asked = {primary: tested, **dict.fromkeys(others, None if tested is None else ())}
     outcomes = [
-        analyse(table, present, outcome, tested=tested, naming=tabling.label, resamples=resamples)
-        for outcome in tabling.outcome_names(table)
+        analyse(table, present, outcome, tested=named, naming=tabling.label, resamples=resamples)
+        for outcome, named in asked.items()
     ]
     columns = list(dict.fromkeys(column for row in table for column in row))
     further = [c for c in columns if (c.startswith("score_") and "[" in c) or ": " in c]
@@ -110,7 +113,7 @@ def on_dataset(
 def _run(options: argparse.Namespace) -> None:
     plan = Plan(
         datasets=tuple(options.dataset),
-        classes=None if options.classes is None else tuple(options.classes.split(",")),
+        classes=None if options.classes is None else tuple(cli_options.names(options.classes) or ()),
         protocols=tuple(options.protocols),
         **{
             name: getattr(options, name)
@@ -196,8 +199,8 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument("--device", help="where encoders run")
     options.add_argument("--shard", type=_shard, default=(1, 1), help="K/N: every Nth encoder, from the Kth")
     options.add_argument(
-        "--tested", nargs="+", choices=tabling.PREDICTORS, metavar="PREDICTOR", help="that were named beforehand; "
-        f"default all of {', '.join(tabling.PREDICTORS)}"
+        "--tested", nargs="+", choices=tabling.PREDICTORS, metavar="PREDICTOR", help="named beforehand for the "
+        f"primary outcome; default all, for all: {', '.join(tabling.PREDICTORS)}"
     )  # fmt: skip
     options.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of bootstraps; default {RESAMPLES}")
     return whole
