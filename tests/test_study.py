@@ -837,9 +837,12 @@ class TestReport:
         own = ["--resamples", "200", "--tested", "score_population"]
         assert command.main(["run", "--out", str(kept), "--only-report", *own]) == 0
         text = (kept / "validity.md").read_text()
-        assert "Tested: SynBench-Score (population). The others stand beside, for a look, untested." in text
+        assert "Tested: SynBench-Score (population) on clean accuracy. All else stands beside, for a look" in text
         assert "**Not tested.** parameters (log10): not tested against clean accuracy (n = 18" in text
         assert "| parameters (log10) | nothing | not tested | 18 |" in text
+        score = [line.split("|")[3].strip() for line in text.splitlines() if line.startswith("| SynBench-Score (pop")]
+        assert score[1] != "not tested"
+        assert set(score[2:-1]) == {"not tested"}, "it was named for the primary outcome"
 
     def test_no_record_is_told(self, tmp_path, capsys):
         assert command.main(["run", "--out", str(tmp_path), "--only-report"]) == 2

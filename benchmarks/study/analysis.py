@@ -109,7 +109,7 @@ def analyse(
         table: a row an encoder.
         predictors: columns.
         outcome: a column.
-        tested: some of the predictors; all by default.
+        tested: some of the predictors, or none; all by default.
         baseline: the predictor that every other has to reach; not needed.
         naming: from columns to what the verdicts call them.
         resamples: of each bootstrap.
@@ -141,7 +141,7 @@ def analyse(
             found.append(one)
         except ArgumentError as error:
             left_out[name] = str(error)
-    if not any(one.predictor in tested for one in found):
+    if not found or (tested and not any(one.predictor in tested for one in found)):
         raise ArgumentError(f"no predictor of {outcome} can be tested: {next(iter(left_out.values()), 'none given')}")
     adjusted = holm_adjusted([one for one in found if one.predictor in tested])
     adjusted += [replace(one, p_holm=None) for one in found if one.predictor not in tested]

@@ -77,7 +77,8 @@ def _on_dataset(one: OnDataset) -> list[str]:
     families = len({row["family"] for row in one.table})
     parts = [f"## {one.name}: {len(one.table)} encoders of {families} families"]
     if one.tested is not None:
-        parts += [f"Tested: {', '.join(map(label, one.tested))}. The others stand beside, for a look, untested."]
+        tested = f"{', '.join(map(label, one.tested))} on {label(one.outcomes[0].name)}"
+        parts += [f"Tested: {tested}. All else stands beside, for a look, untested."]
     parts += [overview(one.outcomes)]
     for place, outcome in enumerate(one.outcomes):
         parts += [f"### {label(outcome.name).capitalize()}{' (primary)' if not place else ''}"]
