@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 40
 _MOST_COLUMNS = 10
+_FAR = 0.5
 _RULE = "#d9d9d9"
 _TRAINED, _UNTRAINED = "encoder with its interval", "untrained twin"
 
@@ -20,8 +21,8 @@ _TRAINED, _UNTRAINED = "encoder with its interval", "untrained twin"
 def plot_comparison(comparison: Comparison) -> "Figure":
     """Draw what is compared, scores or κ, with intervals, best on top, tie groups at the right.
 
-    The axis starts at 0, where nothing of the optimum is left; 1 is marked. Trained encoders are dots and untrained
-    ones hollow diamonds, so the picture reads in black and white.
+    The axis starts at 0, where nothing of the optimum is left; 1 is marked, and lies outside where the κ of all are far
+    below. Trained encoders are dots and untrained ones hollow diamonds, so the picture reads in black and white.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -34,14 +35,18 @@ def plot_comparison(comparison: Comparison) -> "Figure":
         for y, entry in enumerate(comparison.entries):
             axes.axhline(y, color=_RULE, linewidth=0.6, zorder=0)
             _draw_entry(axes, y, entry, *comparison.reading(entry), twin=comparison.twin(entry))
-        axes.axvline(1, color=_GRAY, linewidth=1.0, linestyle=(0, (5, 2)), zorder=1)
-        axes.annotate(
-            "image space" if of_score else "the optimum", (1, 1), (3, 3), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="right", va="bottom", color=_GRAY, fontsize=9,
-        )  # fmt: skip
         marks = [(*comparison.reading(e), comparison.twin(e)) for e in comparison.entries]
-        right = max(1.0, *(max(interval[1], value, twin or 0) for value, interval, twin in marks))
-        axes.set(xlim=(0, 1.04 * right), ylim=(count - 0.4, -0.6))
+        right = max(max(interval[1], value, twin or 0) for value, interval, twin in marks)
+        near = of_score or not 0 < right <= _FAR
+        right = 1.04 * max(1.0, right) if near else 1.1 * right
+        if near:
+            axes.axvline(1, color=_GRAY, linewidth=1.0, linestyle=(0, (5, 2)), zorder=1)
+        axes.annotate(
+            "image space" if of_score else "the optimum" if near else "the optimum is 1", (1 if near else right, 1),
+            (3 if near else -6, 3), xycoords=("data", "axes fraction"), textcoords="offset points", ha="right",
+            va="bottom", color=_GRAY, fontsize=9,
+        )  # fmt: skip
+        axes.set(xlim=(0, right), ylim=(count - 0.4, -0.6))
         axes.spines["left"].set_visible(False)
         # A name is no formula.
         labels = [_shortened(name).replace("$", r"\$") for name in names(comparison)]

@@ -655,7 +655,12 @@ def test_the_table_and_the_picture_are_of_kappa(made):
     assert marks(axes, "o") == {(0.3, 0), (0.2, 1)}
     assert marks(axes, "D") == {(0.05, 1)}, "the twin's κ, not its score, has a place among κ"
     assert marks(axes, "|") == {(end, y) for y, e in enumerate(found.entries) for end in e.kappa_interval}
+    assert "the optimum is 1" in {text.get_text() for text in axes.texts}
+    assert axes.get_xlim() == (0, pytest.approx(1.1 * high)), "far from 1, the axis ends where the marks do"
+    kept = [with_kappa(made, name, kappa, direction="texture") for name, kappa in (("one", 0.2), ("two", 0.7))]
+    (axes,) = plot_comparison(of_reports(kept, [None, None])).axes
     assert "the optimum" in {text.get_text() for text in axes.texts}
+    assert axes.get_xlim() == (0, 1.04)
 
 
 @pytest.mark.parametrize(
