@@ -28,6 +28,7 @@ QUANTILE = float(norm.ppf((1 + LEVEL) / 2))
 
 _NODES = 32
 _REACH = 0.02
+_CLEAR = 3.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,23 @@ def kappa_interval(
     return low, high
 
 
+def squared_kappa(kappa: float, interval: Sequence[float]) -> tuple[float, float]:
+    """Return κ² and its standard error, of κ and its interval.
+
+    The interval is that of κ² ± 1.96 standard errors, cut to what κ can be, so its longer side tells them. They are too
+    small where κ² itself was cut at its upper end; and where κ is a mean over bands of which most are at 0 and one is
+    far from it, κ² is too large: by these, equal κ are told apart in up to 8 % at the 5 % level, elsewhere in no more
+    than 5 % (in simulations).
+
+    >>> low, high = kappa_interval(np.array(0.01), np.array(0.1))
+    >>> square, error = squared_kappa(0.1, [low, high])
+    >>> print(f"{square:.2f} {error:.2f}")
+    0.01 0.10
+    """
+    square, (low, high) = kappa**2, interval
+    return square, float(max(high**2 - square, square - low**2, 0.0)) / QUANTILE
+
+
 @dataclass(frozen=True)
 class Kappas:
     """κ of every ε, the mean over scales, with its errors; these are NaN where there were too few draws."""
@@ -65,16 +83,31 @@ class Kappas:
 
 
 def mean_kappa(found: Population) -> Kappas:
-    """Return κ as it is reported, with its interval."""
+    """Return κ as it is reported, with its interval.
+
+    A mean over bands of scales is Σ w_b κ_b. The errors of bands whose κ² is clear of 0 are carried by the slope of the
+    root. That of the others is not: a root of what is near 0 is too large in the mean. They stand together, by the mean
+    of their κ², which is unbiased: from below less the variance between them, as a mean of roots is below the root of
+    the mean. Both parts' ends are added up, so the interval is too long rather than too short.
+    """
     share = found.weights.mean(axis=0)
     low, high = kappa_interval(found.squared, found.stderr, found.most)
     errors = (high - low) / (2 * QUANTILE)
     if len(share) == 1:
-        values, stderr, lower, upper = found.kappas[0], errors[0], low[0], high[0]
+        values, lower, upper = found.kappas[0], low[0], high[0]
     else:
-        # A mean over scales; each band's error is carried by the slope of the root.
-        values, stderr = share @ found.kappas, np.sqrt((share**2) @ errors**2)
-        lower, upper = np.maximum(values - QUANTILE * stderr, 0), values + QUANTILE * stderr
+        values = share @ found.kappas
+        clear = np.where(found.squared > _CLEAR * found.stderr, share[:, None], 0.0)
+        rest = share[:, None] - clear
+        part, reach = (clear * found.kappas).sum(axis=0), QUANTILE * np.sqrt((clear**2 * errors**2).sum(axis=0))
+        total = rest.sum(axis=0)
+        mean = rest / np.where(total > 0, total, 1.0)
+        square, error = (mean * found.squared).sum(axis=0), np.sqrt((mean**2 * found.stderr**2).sum(axis=0))
+        between = (mean * found.kappas**2).sum(axis=0) - (mean * found.kappas).sum(axis=0) ** 2
+        lowest = np.sqrt(np.maximum(square - QUANTILE * error - np.maximum(between, 0), 0))
+        highest = np.sqrt(np.maximum(square, 0) + QUANTILE * error)
+        lower, upper = np.maximum(part - reach + total * lowest, 0), part + reach + total * highest
+    stderr = (upper - lower) / (2 * QUANTILE)
     return Kappas(values, *(np.where(found.limited, np.nan, side) for side in (stderr, lower, upper)))
 
 

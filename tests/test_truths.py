@@ -136,7 +136,9 @@ FAULTS = [
     ("separation", "found = separate(x, c, level)", "found = separate(np.sqrt(x), c, level)"),
     ("separation", "rho * _CIRCLE[0] +", "-rho * _CIRCLE[0] +"),
     ("separation", "np.linspace(0, 2 * np.pi, 720", "np.linspace(0, np.pi, 720"),
-    ("reading", "max(high**2 - square, square - low**2, 0.0)", "(high - low) * square**0.5"),
+    ("uncertainty", "QUANTILE * error - np.maximum(between, 0)", "QUANTILE * error"),
+    ("uncertainty", "_CLEAR * found.stderr", "-_CLEAR * found.stderr"),
+    ("uncertainty", "max(high**2 - square, square - low**2, 0.0)", "(high - low) * square**0.5"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Intervals contain the truth as often as they say, and standard errors are the spread of many studies."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,14 +10,17 @@ from scipy import stats
 from synbench import curve, paper
 from synbench.population import estimate
 from synbench.representations import Representations
+from synbench.separation import separate
 from synbench.settings import SCALES
 from synbench.uncertainty import (
     QUANTILE,
     contributions,
     kappa_contributions,
     kappa_interval,
+    mean_kappa,
     paper_scores,
     population_scores,
+    squared_kappa,
 )
 
 from .linear import LinearEncoder
@@ -145,6 +149,58 @@ def test_pairing_takes_away_what_two_encoders_share(of_kappa):
     # 40 studies know a standard deviation to 11 %: 3.5 of these.
     assert abs(np.log(ratio)) < 0.45, ratio
     assert np.mean(alone) > 2 * np.mean(predicted)
+
+
+def banded(squared, stderr):
+    """Make of κ² by band (rows) what ``mean_kappa`` reads of an estimate; columns are studies in the place of ε."""
+    squared = np.asarray(squared, dtype=float)
+    return SimpleNamespace(
+        weights=np.full((7, len(squared)), 1 / len(squared)), squared=squared, most=np.inf,
+        stderr=np.broadcast_to(np.asarray(stderr, dtype=float)[:, None], squared.shape),
+        kappas=np.sqrt(np.maximum(squared, 0)), limited=np.zeros(squared.shape[1], dtype=bool),
+    )  # fmt: skip
+
+
+NEAR_ZERO = [
+    [0.0] * 5, [0.5] * 5, [1.0] * 5, [1.5] * 5, [2.0] * 5, [0.5, 0.75, 1.0, 1.25, 1.5], [1.0, 1.5, 2.0, 2.5, 3.0],
+    [0, 0, 0, 0, 1.0], [0, 0, 0, 0, 3.0], [0, 0, 0, 0, 10.0], [1, 1, 1, 10, 10], [3.0] * 5,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kappas", NEAR_ZERO)
+def test_the_interval_of_a_mean_over_bands_covers_it_near_zero_too(kappas):
+    studies, truth = 4000, np.array(kappas, dtype=float)
+    errors = np.random.default_rng(27).normal(size=(5, studies))
+    found = mean_kappa(banded(truth[:, None] ** 2 + errors, np.ones(5)))
+    covered = np.mean((found.lower <= truth.mean()) & (truth.mean() <= found.upper))
+    assert covered >= coverage_bounds(studies)[0]
+    assert ((found.lower <= found.values) & (found.values <= found.upper)).all()
+
+
+@pytest.mark.parametrize("kappas", NEAR_ZERO)
+@pytest.mark.parametrize("sharper", [0.05, 0.3])
+def test_bands_near_zero_are_told_apart_from_an_equal_kappa_no_more_often_than_the_level(kappas, sharper):
+    studies, truth, rng = 1000, np.array(kappas, dtype=float), np.random.default_rng(28)
+    found = mean_kappa(banded(truth[:, None] ** 2 + rng.normal(size=(5, studies)), np.ones(5)))
+    one = truth.mean() ** 2 + sharper * rng.normal(size=studies)
+    ends = np.stack(kappa_interval(one, np.full(studies, sharper)), axis=1)
+    apart = 0
+    for k in range(studies):
+        squares, errors = np.transpose([
+            squared_kappa(found.values[k], [found.lower[k], found.upper[k]]),
+            squared_kappa(np.sqrt(max(one[k], 0)), ends[k]),
+        ])  # fmt: skip
+        apart += separate(squares, np.diag(errors**2), 0.05).separated[0]
+    # Where most bands are at 0 and one is far from it, their roots' excess is not noise: see squared_kappa.
+    level = 0.08 if min(kappas) == 0 and max(kappas) > 5 else 0.05
+    assert apart / studies <= level + 4 * np.sqrt(level * (1 - level) / studies)
+
+
+def test_clear_of_zero_the_errors_of_bands_add_up_by_their_slopes():
+    truth, stderr = np.array([0.2, 0.3, 0.5]), np.array([0.001, 0.002, 0.003])
+    found = mean_kappa(banded(truth[:, None] ** 2, stderr))
+    assert found.values[0] == pytest.approx(1 / 3)
+    assert found.stderr[0] == pytest.approx(np.sqrt(((stderr / (2 * truth) / 3) ** 2).sum()), rel=0.001)
 
 
 def test_kappa_interval_stays_in_its_range():

@@ -472,9 +472,38 @@ def roots_are_told_apart_by_their_squares(module):
 
 @truth
 def the_error_of_a_square_is_read_from_the_interval_of_its_root(module):
-    reading, uncertainty = module("reading"), module("uncertainty")
+    uncertainty = module("uncertainty")
     for square, error in ((0.09, 0.02), (0.01, 0.02)):
         low, high = uncertainty.kappa_interval(np.array([square]), np.array([error]))
-        bare = dict.fromkeys(("score", "stderr", "interval", "kappa_stderr", "baseline", "baseline_kappa"))
-        read = reading.Reading(kappa=square**0.5, kappa_interval=[low[0], high[0]], **bare)
-        np.testing.assert_allclose(read.of_squared_kappa(), (square, error), rtol=1e-9)
+        found = uncertainty.squared_kappa(square**0.5, [low[0], high[0]])
+        np.testing.assert_allclose(found, (square, error), rtol=1e-9)
+
+
+@truth
+def a_mean_over_bands_near_zero_has_the_interval_of_its_squares(module):
+    uncertainty, types = module("uncertainty"), __import__("types")
+    squared, stderr = np.array([[0.01], [0.03], [0.16]]), np.array([[0.02], [0.02], [0.008]])
+    found = uncertainty.mean_kappa(types.SimpleNamespace(
+        weights=np.full((4, 3), 1 / 3), squared=squared, stderr=stderr, kappas=np.sqrt(squared), most=np.inf,
+        limited=np.array([False]),
+    ))  # fmt: skip
+    z = stats.norm.ppf(0.975)
+    # Two bands stand together, one by itself: its root's error is 0.008 / (2 · 0.4).
+    alone, own = 0.4 / 3, z * (np.sqrt(0.16 + z * 0.008) - np.sqrt(0.16 - z * 0.008)) / (2 * z) / 3
+    two = 0.02 + z * np.sqrt(2) * 0.01
+    between = np.var([0.1, np.sqrt(0.03)])
+    lowest = np.sqrt(max(0.02 - z * np.sqrt(2) * 0.01 - between, 0))
+    np.testing.assert_allclose(found.upper, alone + own + 2 / 3 * np.sqrt(two), rtol=1e-9)
+    np.testing.assert_allclose(found.lower, alone - own + 2 / 3 * lowest, rtol=1e-9)
+    sharp = uncertainty.mean_kappa(types.SimpleNamespace(
+        weights=np.full((4, 2), 0.5), squared=np.array([[0.01], [0.09]]), stderr=np.array([[0.004], [0.04]]),
+        kappas=np.array([[0.1], [0.3]]), most=np.inf, limited=np.array([True]),
+    ))  # fmt: skip
+    assert abs(sharp.values[0] - 0.2) < 1e-12
+    assert np.isnan(sharp.lower[0])
+    near = uncertainty.mean_kappa(types.SimpleNamespace(
+        weights=np.full((4, 2), 0.5), squared=np.array([[0.04], [0.16]]), stderr=np.array([[0.02], [0.06]]),
+        kappas=np.array([[0.2], [0.4]]), most=np.inf, limited=np.array([False]),
+    ))  # fmt: skip
+    below = 0.1 - z * np.sqrt(0.02**2 + 0.06**2) / 2 - 0.01
+    np.testing.assert_allclose(near.lower, np.sqrt(below), rtol=1e-9)
