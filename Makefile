@@ -38,11 +38,12 @@ lint: $(INSTALLED)
 	$(RUN) ruff format --check
 	$(RUN) mypy
 
-# The oldest releases that requirements.txt and requirements-probe.txt allow, in an environment of their own; several GB with an old torch.
+# The oldest releases that the requirements allow, in an environment of their own; several GB with an old torch.
 lowest:
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
-	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -r requirements.txt -r requirements-probe.txt
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -r requirements.txt \
+		-r requirements-probe.txt -r requirements-service.txt -r requirements-app.txt
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python beartype hypothesis jsonschema pytest pytest-xdist
 	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --no-deps --editable .
 	$(LOWEST)/bin/python -m pytest -n 2 --dist worksteal -W default

@@ -1,12 +1,17 @@
 """What errors of the Hub mean: made by the real client from answers, and read back."""
 
+import importlib
 import json
 import re
 from email.utils import formatdate
 
-import httpx2
 import pytest
-from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+)
 from huggingface_hub.utils import hf_raise_for_status
 
 from hub_tools.client.failures import Failure, RequestError, classify, redact, waiting_time
@@ -14,13 +19,18 @@ from synbench.errors import ArgumentError, CardError
 
 URL = "https://huggingface.co/api/models/org/model/commit/main"
 
+# httpx in one version of the client, httpx2 in the next.
+transport = importlib.import_module(
+    next(base.__module__.partition(".")[0] for base in HfHubHTTPError.__mro__ if base.__module__.startswith("httpx"))
+)
+
 
 def answered(status, body=None, *, url=URL, method="POST", **headers):
     """Return the error that the client raises on an answer."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    request = httpx2.Request(method, url, headers={"Authorization": "Bearer hf_secret"})
+    request = transport.Request(method, url, headers={"Authorization": "Bearer hf_secret"})
     content = json.dumps(body or {}).encode()
-    response = httpx2.Response(
+    response = transport.Response(
         status, request=request, content=content, headers={"Content-Type": "application/json", **named}
     )
     with pytest.raises(OSError) as raised:  # noqa: PT011 - whatever it is
@@ -53,9 +63,13 @@ def answered(status, body=None, *, url=URL, method="POST", **headers):
         (answered(500), "unknown", r"has a fault \(500\)"),
         (answered(503), "unknown", r"has a fault \(503\)"),
         (answered(504), "unknown", r"has a fault \(504\)"),
-        (httpx2.ConnectError("refused"), "later", "cannot be reached: refused"),
-        (httpx2.RemoteProtocolError("Server disconnected"), "unknown", "broke before the answer: Server disconnected"),
-        (httpx2.ReadTimeout(""), "unknown", "broke before the answer"),
+        (transport.ConnectError("refused"), "later", "cannot be reached: refused"),
+        (
+            transport.RemoteProtocolError("Server disconnected"),
+            "unknown",
+            "broke before the answer: Server disconnected",
+        ),
+        (transport.ReadTimeout(""), "unknown", "broke before the answer"),
         (json.JSONDecodeError("no", "<html>", 0), "unknown", "something else answers in the Hub's place"),
         (KeyError("commitUrl"), "unknown", "something else answers in the Hub's place"),
         (OfflineModeIsEnabled("offline"), "later", "Unset it"),
@@ -92,7 +106,7 @@ def test_a_server_may_go_on_after_a_gateway_gave_up_or_the_connection_broke_but_
     assert classify(answered(504, url=preupload)).ended
     assert classify(answered(504, method="GET")).ended
     for url, ended in ((URL, False), (preupload, True), ("https://huggingface.co/api/validate-yaml", True)):
-        lost = httpx2.ReadError("", request=httpx2.Request("POST", url))
+        lost = transport.ReadError("", request=transport.Request("POST", url))
         assert classify(lost).ended is ended
     assert not classify(TimeoutError()).ended
 

@@ -1,5 +1,6 @@
 """How the app looks, and how it is launched: the same for the Space and for the tests."""
 
+import importlib
 from typing import Any
 
 import gradio as gr
@@ -123,6 +124,8 @@ def preload_server() -> None:
 
     config = uvicorn.Config(nothing, log_config=None)
     config.load()
-    # Before 0.36, uvicorn chose its loop elsewhere.
     if hasattr(config, "get_loop_factory"):
         config.get_loop_factory()
+    else:  # Before 0.36, uvicorn set its loop up as it started.
+        importlib.import_module("uvicorn.loops.asyncio")
+        importlib.import_module("uvicorn.loops.auto")
