@@ -1,14 +1,16 @@
-"""Which reports may be compared: of different encoders, and alike in all that their scores depend on."""
+"""What may be compared: different encoders, scored alike in all that their scores depend on."""
 
 from collections.abc import Callable, Hashable, Sequence
-from operator import itemgetter
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
+from .encoders import ModelRecord
 from .errors import ArgumentError
-from .report import Report
+from .report import Model, Report
 from .settings import TEXTURE, Settings, scale_key
 
 _T = TypeVar("_T")
@@ -36,15 +38,14 @@ def check_contributions(
     return vectors
 
 
-def refuse_duplicates(reports: Sequence[Report], labels: Sequence[str]) -> None:
+def refuse_duplicates(models: Sequence[Model | ModelRecord | None], labels: Sequence[str]) -> None:
     """Refuse the same encoder twice; modules and callables carry nothing to know them by.
 
     Raises:
-        ArgumentError: two reports are of one encoder.
+        ArgumentError: two are of one encoder.
     """
     seen: dict[Hashable, str] = {}
-    for report, label in zip(reports, labels, strict=True):
-        model = report.settings.model
+    for model, label in zip(models, labels, strict=True):
         if model is None or model.source in ("module", "callable"):
             continue
         key = (model.id, model.commit, model.weights_sha256, model.trained, model.pooling)
@@ -56,30 +57,73 @@ def refuse_duplicates(reports: Sequence[Report], labels: Sequence[str]) -> None:
         seen[key] = label
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What scores depend on beside the encoder; None is what is not known."""
+
+    as_published: bool
+    protocol: str
+    scales: tuple[int, ...]
+    precision: str | None
+    mixture: str
+
+    @classmethod
+    def of(cls, asked: Settings, precision: str | None = None) -> "Conditions":
+        """Return those of what is to be scored."""
+        return cls._of(asked.as_published, asked.protocol, asked.scales, precision, asked.direction)
+
+    @classmethod
+    def of_report(cls, report: Report) -> "Conditions":
+        """Return those of a result."""
+        settings, precision = report.settings, report.settings.precision
+        dtype = precision.dtype if precision else None
+        return cls._of(settings.as_published, report.protocol, report.scales, dtype, settings.direction)
+
+    @classmethod
+    def _of(
+        cls, as_published: bool, protocol: str, scales: Sequence[float], precision: str | None, direction: str | None
+    ) -> "Conditions":
+        # Another direction of the means is another draw of one mixture, in this respect.
+        mixture = "textures" if direction == TEXTURE else "means"
+        return cls(as_published, protocol, tuple(map(scale_key, scales)), precision, mixture)
+
+
+def check_conditions(conditions: Sequence[Conditions], labels: Sequence[str], allow_mixed: bool) -> list[str]:
+    """Return warnings about what differs.
+
+    Raises:
+        ArgumentError: something differs that scores depend on, and it is not allowed.
+    """
+    if differing := _differing(conditions, labels, attrgetter("as_published"), str):
+        raise ArgumentError(
+            f"expected results that all reproduce the authors' script or none, got as_published={differing}. "
+            f"Score them again with one setting."
+        )
+    warnings = []
+    for what, name in (
+        ("protocol", "protocol"), ("grid of scales", "scales"), ("precision", "precision"), ("mixture", "mixture"),
+    ):  # fmt: skip
+        if not (differing := _differing(conditions, labels, attrgetter(name), _told)):
+            continue
+        if not allow_mixed:
+            raise ArgumentError(
+                f"expected results of one {what}, got {differing}. Score them with the same settings, or compare them "
+                f"all the same with allow_mixed=True; the comparison then carries a warning."
+            )
+        warnings.append(
+            f"The results are not of one {what}: {differing}. A part of their differences can come from that, and not "
+            f"from the encoders."
+        )
+    return warnings
+
+
 def check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: bool) -> list[str]:
     """Return warnings about what differs between the reports.
 
     Raises:
-        ArgumentError: something differs that their scores depend on, and it is not allowed.
+        ArgumentError: as ``check_conditions``.
     """
-    if differing := _differing(reports, labels, lambda r: r.settings.as_published, str):
-        raise ArgumentError(
-            f"expected reports that all reproduce the authors' script or none, got as_published={differing}. "
-            f"Score them again with one setting."
-        )
-    warnings, traits = [], [_of_report(report) for report in reports]
-    for what in traits[0]:
-        if not (differing := _differing(traits, labels, itemgetter(what), _told)):
-            continue
-        if not allow_mixed:
-            raise ArgumentError(
-                f"expected reports of one {what}, got {differing}. Score them with the same settings, or compare them "
-                f"all the same with allow_mixed=True; the result then carries a warning."
-            )
-        warnings.append(
-            f"The reports are not of one {what}: {differing}. A part of their differences can come from that, and not "
-            f"from the encoders."
-        )
+    warnings = check_conditions([Conditions.of_report(report) for report in reports], labels, allow_mixed)
     if differing := _differing(reports, labels, _biasing_width, lambda width: f"{width} dimensions"):
         warnings.append(
             f"The paper protocol is biased by the width of the representation, and the encoders differ in it: "
@@ -93,48 +137,8 @@ def check_alike(reports: Sequence[Report], labels: Sequence[str], allow_mixed: b
     return warnings
 
 
-def check_asked(settings: Settings, results: Sequence[Report], labels: Sequence[str]) -> None:
-    """Refuse results that differ from what is to be scored, before it is.
-
-    Raises:
-        ArgumentError: a result is of another protocol, grid of scales or mixture than the settings ask for.
-    """
-    asked = _traits(settings.protocol, settings.scales, settings.direction)
-    for result, label in zip(results, labels, strict=True):
-        got = _of_report(result)
-        for what, name, value in (
-            ("protocol", "protocol", result.protocol),
-            ("grid of scales", "scales", result.scales),
-            ("mixture", "direction", result.settings.direction),
-        ):
-            if asked[what] != got[what]:
-                raise ArgumentError(
-                    f"expected results of one {what} with the models that are to be scored, {_told(asked[what])}, got "
-                    f"{_told(got[what])} for {label}. Ask for {name}={value!r}, or compare them all the same with "
-                    f"allow_mixed=True."
-                )
-
-
-def _of_report(report: Report) -> dict[str, Hashable]:
-    precision = report.settings.precision
-    return _traits(report.protocol, report.scales, report.settings.direction, precision.dtype if precision else None)
-
-
-def _traits(
-    protocol: str, scales: Sequence[float], direction: str | None, dtype: str | None = None
-) -> dict[str, Hashable]:
-    """Return what scores of one encoder depend on; None is what is not recorded."""
-    return {
-        "protocol": protocol,
-        "grid of scales": tuple(map(scale_key, scales)),
-        "precision": dtype,
-        # Another direction of the means is another draw of one mixture, in this respect.
-        "mixture": "textures" if direction == TEXTURE else "means",
-    }
-
-
-def _told(trait: Hashable) -> str:
-    return listed([key * 1e-6 for key in trait]) if isinstance(trait, tuple) else str(trait)
+def _told(condition: Hashable) -> str:
+    return listed([key * 1e-6 for key in condition]) if isinstance(condition, tuple) else str(condition)
 
 
 def _differing(

@@ -1,21 +1,24 @@
 """Scoring several encoders on the same images, and comparing them: the way to a ``Comparison``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tqdm.auto import tqdm
 
-from .comparability import check_alike, check_asked, model_name, refuse_duplicates
+from .comparability import Conditions, check_conditions, model_name, refuse_duplicates
 from .comparison import Comparison, Measure, check_measure, default_measure
+from .encoders import ModelRecord
 from .errors import ArgumentError
 from .pairing import of_reports
 from .preparing import prepare
 from .processes import ALONE, launched, together
 from .reading import read
-from .report import Report
+from .report import Model, Report
 from .scoring import Scored, check_baseline, prepared_and_run
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, Settings, make_settings
+
+_CONDITIONS = {"protocol", "samples", "scales", "direction", "as_published"}
 
 
 def compare(
@@ -76,27 +79,34 @@ def compare(
     one_each = [loading or {}] * len(models) if loading is None or isinstance(loading, dict) else list(loading)
     if len(one_each) != len(models):
         raise ArgumentError(f"loading must be one dict, or one a model ({len(models)}), got {len(one_each)}.")
+    if strange := [how for how in one_each if not isinstance(how, dict)]:
+        raise ArgumentError(f"loading must be one dict, or a list of dicts, one a model, got {strange[0]!r} in it.")
     given = {name: value for name, value in asked.items() if value is not None}
     settings = make_settings(**given)
     grids = {"epsilons": [*settings.epsilons, epsilon], "thresholds": [*settings.thresholds, threshold]}
     settings = make_settings(**{**given, **{name: list(dict.fromkeys(grid)) for name, grid in grids.items()}})
     results = [_result(model) for model in models]
-    todo = [(model, how) for model, how, result in zip(models, one_each, results, strict=True) if result is None]
-    compared = _check(results, settings, epsilon, threshold, measure, allow_mixed=allow_mixed)
+    asked_for = settings if None in results or _CONDITIONS & set(given) else None
+    compared = _check(results, asked_for, epsilon, threshold, measure, allow_mixed=allow_mixed)
+    todo = [k for k, result in enumerate(results) if result is None]
     processes = launched(one_each[0].get("device")) if distributed else ALONE
     common: dict[str, Any] = {"batch_size": batch_size, "cache": cache, "processes": processes}
     twins = [False] if baseline is None else [False, True]
+    prepared: dict[int, tuple[ModelRecord, str]] = {}
     with together(processes):
-        for model, how in todo:
+        for k in todo:
             # A name with a typo is found before the first hour of work; only one model is held at a time.
-            for twin in twins:
-                prepare(model, settings, untrained=twin, **common, **how)
+            for twin in reversed(twins):
+                encoder = prepare(models[k], settings, untrained=twin, **common, **one_each[k]).encoder
+            prepared[k] = (encoder.record, encoder.dtype)
+            del encoder
+        _check_prepared(results, prepared, settings, allow_mixed=allow_mixed)
     hidden = len(todo) < 2 or (None if progress is None else not progress)
     scored: list[Scored] = []
     with tqdm(total=len(todo), unit="model", desc="comparing", disable=hidden, leave=False) as bar:
-        for model, how in todo:
+        for k in todo:
             result = prepared_and_run(
-                model, settings, twins, checked=True, fresh=fresh, progress=progress, **common, **how
+                models[k], settings, twins, checked=True, fresh=fresh, progress=progress, **common, **one_each[k]
             )
             scored.append(result)
             bar.update()
@@ -120,37 +130,64 @@ def compare(
 
 def _check(
     results: Sequence[Report | None],
-    settings: Settings,
+    settings: Settings | None,
     epsilon: float,
     threshold: float,
     measure: str | None,
     *,
     allow_mixed: bool,
 ) -> Measure:
-    """Return what is compared, once all is refused that can be before the first hour of work.
+    """Return what is compared, once all is refused that can be before anything is loaded.
 
     Raises:
         ArgumentError: κ is asked of the paper protocol; or the results that were given cannot be compared with each
-            other, with what is to be scored, or at this ε and a_t.
+            other, with what is asked for, or at this ε and a_t.
     """
-    given = [(f"models[{k}] ({model_name(result)})", result) for k, result in enumerate(results) if result is not None]
-    labels, reports = [label for label, _ in given], [report for _, report in given]
-    scoring = len(given) < len(results)
-    directions = {report.settings.direction for report in reports} | ({settings.direction} if scoring else set())
+    labels, given = _labels(results), [result for result in results if result is not None]
+    directions = [result.settings.direction for result in given] + ([settings.direction] if settings else [])
     compared = check_measure(measure) or default_measure(directions)
-    if scoring and compared == "kappa" and settings.protocol != "population":
+    if None in results and settings and compared == "kappa" and settings.protocol != "population":
         raise ArgumentError(
             f"κ is estimated by the population protocol, got protocol={settings.protocol!r}. Ask for "
             f"protocol='population', without samples=, or compare scores with measure='score'."
         )
-    for report, label in zip(reports, labels, strict=True):
-        read(report, label, epsilon, threshold, compared)
-    refuse_duplicates(reports, labels)
-    if reports:
-        check_alike(reports, labels, allow_mixed)
-    if scoring and not allow_mixed:
-        check_asked(settings, reports, labels)
+    for result, label in zip(results, labels, strict=True):
+        if result is not None:
+            read(result, label, epsilon, threshold, compared)
+    refuse_duplicates([None if result is None else result.settings.model for result in results], labels)
+    conditions = [Conditions.of_report(result) for result in given]
+    named = [label for label, result in zip(labels, results, strict=True) if result is not None]
+    if settings is not None:
+        conditions, named = [Conditions.of(settings), *conditions], ["what was asked for", *named]
+    check_conditions(conditions, named, allow_mixed)
     return compared
+
+
+def _check_prepared(
+    results: Sequence[Report | None],
+    prepared: Mapping[int, tuple[ModelRecord, str]],
+    settings: Settings,
+    *,
+    allow_mixed: bool,
+) -> None:
+    """Refuse what can be once the models were loaded, and before any is scored.
+
+    Raises:
+        ArgumentError: a model is there twice, or the precision differs.
+    """
+    models: list[Model | ModelRecord | None] = []
+    conditions = []
+    for k, result in enumerate(results):
+        models.append(prepared[k][0] if result is None else result.settings.model)
+        conditions.append(Conditions.of(settings, prepared[k][1]) if result is None else Conditions.of_report(result))
+    labels = _labels(results, {k: record.id for k, (record, _) in prepared.items()})
+    refuse_duplicates(models, labels)
+    check_conditions(conditions, labels, allow_mixed)
+
+
+def _labels(results: Sequence[Report | None], names: Mapping[int, str] | None = None) -> list[str]:
+    called = [(names or {}).get(k) if result is None else model_name(result) for k, result in enumerate(results)]
+    return [f"models[{k}] ({name})" if name else f"models[{k}]" for k, name in enumerate(called)]
 
 
 def _result(model: Any) -> Report | None:

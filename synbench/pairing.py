@@ -53,7 +53,7 @@ def of_reports(
         )
     vectors = check_contributions(contributions, len(reports))
     labels = [f"reports[{k}] ({model_name(report)})" for k, report in enumerate(reports)]
-    refuse_duplicates(reports, labels)
+    refuse_duplicates([report.settings.model for report in reports], labels)
     warnings = check_alike(reports, labels, allow_mixed)
     readings = [read(r, label, epsilon, threshold, measure) for r, label in zip(reports, labels, strict=True)]
     of_kappa = measure == "kappa"
@@ -143,7 +143,7 @@ def _unpaired(reports: Sequence[Report], differences: Sequence[Difference]) -> l
         f"encoders of one input size in one comparison, with one seed, on one kind of device."
     )
     counts = sorted({report.images for report in reports})
-    if len(counts) > 1:
+    if len(counts) > 1 and {report.protocol for report in reports} == {"population"}:
         said += (
             f" They have from {counts[0]:,} to {counts[-1]:,} images, as each may draw as many as its own error needs: "
             f"ask for one number that suits all, by images=."

@@ -9,7 +9,7 @@ from .comparability import listed
 from .errors import ArgumentError
 from .report import Report
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD
-from .uncertainty import QUANTILE
+from .uncertainty import squared_kappa
 
 _T = TypeVar("_T")
 
@@ -34,14 +34,10 @@ class Reading:
         return self.score, self.stderr
 
     def of_squared_kappa(self) -> tuple[float, float]:
-        """Return κ² with its standard error; ``read`` has seen that they are there.
-
-        The interval of κ is that of κ² ± 1.96 standard errors, within what κ can be: one of its ends at least is free.
-        """
+        """Return κ² with its standard error; ``read`` has seen that they are there."""
         assert self.kappa is not None
         assert self.kappa_interval is not None
-        square, (low, high) = self.kappa**2, self.kappa_interval
-        return square, max(high**2 - square, square - low**2, 0.0) / QUANTILE
+        return squared_kappa(self.kappa, self.kappa_interval)
 
 
 def read(report: Report, label: str, epsilon: float, threshold: float, measure: str) -> Reading:

@@ -12,8 +12,18 @@ from . import classifier, curve
 from .diagnostics import Diagnostics
 from .population import Population
 from .report import Report
+from .separation import separate_roots
 from .settings import HEADLINE_EPSILON, HEADLINE_THRESHOLD, TEXTURE, Settings
-from .uncertainty import QUANTILE, Scores, epsilon_covariance, mean_kappa, paper_scores, population_scores
+from .uncertainty import (
+    LEVEL,
+    QUANTILE,
+    Scores,
+    epsilon_covariance,
+    mean_kappa,
+    paper_scores,
+    population_scores,
+    squared_kappa,
+)
 from .versions import version_of
 
 if TYPE_CHECKING:
@@ -203,15 +213,17 @@ def _of_texture(kappa: float, low: float, high: float) -> str:
 
 def _kappas(report: Report, twin: Report) -> tuple[float | None, list[float] | None, float | None]:
     """Return the difference of κ at ε = 0, its interval as if the two had seen different images, and the twin's κ."""
-    found = []
+    squares, errors = [], []
     for one in (report, twin):
         row = one.epsilons.index(HEADLINE_EPSILON) if HEADLINE_EPSILON in one.epsilons else None
-        if row is None or one.kappa is None or one.kappa_stderr is None or one.kappa_stderr[row] is None:
+        interval = one.kappa_interval[row] if row is not None and one.kappa_interval is not None else None
+        if row is None or one.kappa is None or interval is None:
             return None, None, None
-        found.append((one.kappa[row], one.kappa_stderr[row] or 0.0))
-    (own, error), (other, error_of_other) = found
-    reach = QUANTILE * float(np.hypot(error, error_of_other))
-    return own - other, [own - other - reach, own - other + reach], other
+        square, error = squared_kappa(one.kappa[row], interval)
+        squares.append(square)
+        errors.append(error)
+    found = separate_roots(np.array(squares), np.diag(np.square(errors)), 1 - LEVEL)
+    return float(found.difference[0]), [float(found.low[0]), float(found.high[0])], float(np.sqrt(squares[1]))
 
 
 def _meaning_of_baseline(difference: float | None, interval: list[float] | None, twin: float | None) -> str:

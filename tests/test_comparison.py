@@ -314,7 +314,7 @@ def test_a_roots_own_error_would_separate_equal_ones_near_zero():
     assert separated / repetitions > 0.12
 
 
-@pytest.mark.parametrize("roots", [(0.3, 0.3), (2.0, 0.0), (3.0, 0.7), (1.0, 0.5), (6.0, 3.0)])
+@pytest.mark.parametrize("roots", [(0.3, 0.3), (1.0, 0.0), (1.4, 0.0), (2.0, 0.0), (3.0, 0.7), (1.0, 0.5), (6.0, 3.0)])
 @pytest.mark.parametrize("shared", [0.0, 0.9])
 @pytest.mark.parametrize("level", [0.05, 0.2])
 def test_the_interval_of_a_difference_of_roots_covers_it(roots, shared, level):
@@ -337,11 +337,13 @@ def test_far_from_zero_roots_differ_with_the_error_of_their_slopes(one, other, s
 
 
 @given(st.lists(st.floats(-1, 4), min_size=2, max_size=5), seeds, st.sampled_from([0.05, 0.3]))
-def test_an_interval_leaves_zero_out_only_where_the_squares_differ(squares, seed, level):
+def test_an_interval_leaves_zero_out_where_the_squares_differ_and_only_there(squares, seed, level):
     errors = np.random.default_rng(seed).normal(size=(len(squares), 3))
     found = separate_roots(np.array(squares), errors @ errors.T, level)
     outside = (found.low > 0) | (found.high < 0)
     assert (found.p_value[outside] < level * 1.001).all()
+    apart = found.p_value < level
+    assert ((found.low >= 0) | (found.high <= 0))[apart].all()
     assert ((found.low <= found.difference) & (found.difference <= found.high)).all()
 
 
@@ -508,10 +510,10 @@ def test_mixed_reports_are_refused_or_warned_about(made, what):
     reports = mixed(made, what)
     with pytest.raises(ArgumentError) as refusal:
         of_reports(reports, [None, None])
-    assert f"expected reports of one {MIXED[what]}" in str(refusal.value)
+    assert f"expected results of one {MIXED[what]}" in str(refusal.value)
     assert "allow_mixed=True" in str(refusal.value)
     found = of_reports(reports, [None, None], allow_mixed=True)
-    assert found.warnings[0].startswith(f"The reports are not of one {MIXED[what].replace(', got', ':')}")
+    assert found.warnings[0].startswith(f"The results are not of one {MIXED[what].replace(', got', ':')}")
     assert found.protocol == ("mixed" if what == "protocol" else "paper")
 
 

@@ -313,22 +313,34 @@ def test_compare_refuses_before_it_scores():
         return images.flatten(1)
 
     paper, means = (score(identity, image_size=4, **how) for how in ({"samples": 64}, {"images": 512}))
+    other = score("synbench:demo", images=512)
+    double = {"loading": {"image_size": 4, "dtype": "float64"}}
     for models, how, message in (
         ([counting, identity], {"level": "x"}, r"level must lie in \(0, 1\), got 'x'"),
         ("synbench:demo", {}, r"got 'synbench:demo'. Put them in a list"),
         ([counting, identity], {"baseline": "untrained"}, r"untrained= are for Hub models"),
-        ([counting, paper], {}, r"population, got paper for models\[1\] \(identity\). Ask for protocol='paper'"),
-        ([counting, means], {"direction": "texture", "measure": "score"}, r"textures, got means .*direction='uniform'"),
-        (
-            [counting, means],
-            {"scales": [1.0, 2.0]},
-            r"grid of scales .* \[1, 2\], got 49 values .* Ask for scales=",
-        ),
+        ([counting, paper], {}, r"one protocol, got population for what was asked for; paper for models\[1\] \(ident"),
+        ([counting, means], {"direction": "texture", "measure": "score"}, r"textures for what .* means for models\[1"),
+        ([counting, means], {"scales": [1.0, 2.0]}, r"grid of scales.* \[1, 2\] for what .* 49 values from 0\.1 to 4"),
         ([counting, means], {"epsilon": 0.3}, r"at ε = 0\.3, a_t = 0\.7, but models\[1\] \(identity\) has rows"),
         ([counting, paper], {"measure": "kappa"}, r"models\[1\] \(identity\) has no κ: it is of the paper protocol"),
         ([counting, identity], {"measure": "kappa", "samples": 64}, r"κ is estimated by the population protocol, got"),
-        ([counting, paper, means], {}, r"expected reports of one protocol, got paper for models\[1\]"),
+        ([counting, paper, means], {}, r"one protocol, got population for what was asked for; paper for models\[1\]"),
+        ([counting, paper], {"samples": 64, "as_published": True}, r"as_published=True for what was .* False for mod"),
+        ([means, other], {"direction": "texture"}, r"one mixture, got textures for what was asked for; means for"),
+        (
+            [counting, means],
+            double,
+            r"one precision, got float64 for models\[0\] \(counting\); float32 for models\[1\]",
+        ),
+        (
+            ["synbench:demo"] * 2,
+            {"loading": {}},
+            r"models\[0\] \(synbench:demo\) and models\[1\] \(synbench:demo\) are",
+        ),
+        ([counting, identity], {"loading": [3, {}]}, r"list of dicts, one a model, got 3 in it"),
     ):
+        few = {} if "samples" in how else {"images": 4096}
         with pytest.raises(ArgumentError, match=message):
-            compare(models, loading={"image_size": 4}, **({} if "samples" in how else {"images": 4096}), **how)
+            compare(models, **{"loading": {"image_size": 4}, **few, **how})
     assert sum(calls) < 64

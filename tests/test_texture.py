@@ -195,7 +195,7 @@ def test_encoders_are_compared_by_what_they_keep_of_textures():
 def test_textures_are_not_compared_with_means():
     one = synbench.score("synbench:demo", images=512, cache=False)
     other = synbench.score("synbench:demo", images=512, direction="texture", untrained=True, cache=False)
-    with pytest.raises(ArgumentError, match=r"expected reports of one mixture, got means .*textures"):
+    with pytest.raises(ArgumentError, match=r"expected results of one mixture, got means .*textures"):
         synbench.compare([one, other])
 
 
