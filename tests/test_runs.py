@@ -428,7 +428,8 @@ def test_real_processes_score_models_from_the_hub(launch, tmp_path, monkeypatch)
         settings = checked({"images": 128, "seed": 1})
         machine = Machine(launch=tuple(words), options=("--device", "cpu", "--batch-size", "16"), timeout=200)
         tally = score_models(models, settings, tmp_path / "results", machine, progress=False)
-        assert tally.counts == {"scored": 1, "failed": len(models) - 1}, tally.reasons
+        said = "\n".join(log.read_text(errors="replace") for log in (tmp_path / "results").rglob("logs/*.txt"))
+        assert tally.counts == {"scored": 1, "failed": len(models) - 1}, f"{tally.reasons}\n{said}"
         assert tally.reasons["user/text"].startswith("'user/text' is not a vision encoder: BertModel takes")
         if launch == "none":
             assert "Check the spelling, or log in if it is private" in tally.reasons["user/vanished"]
