@@ -6,8 +6,11 @@ from typing import Any
 import gradio as gr
 import uvicorn
 from authlib.integrations.base_client.errors import OAuthError
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse
+from starlette.testclient import TestClient
 
 # The machine's own fonts: nothing is fetched for them, and those that Gradio brings in half-bold lack most letters.
 _FONTS: list[Any] = ["system-ui", "sans-serif"]
@@ -115,14 +118,14 @@ def preload_server() -> None:
     """Import what the server imports as it starts, before there are threads to do so.
 
     On a Space, Gradio starts a second server beside the app's own, for reloads, in another thread. Both import the same
-    modules of uvicorn at that moment, and when they do it at once, the app's may fail (seen with Python 3.11): it then
-    goes to another port, where nobody looks for it.
+    modules of uvicorn, anyio and FastAPI at that moment, and when they do it at once, the app's may fail (seen with
+    Python 3.11): it then goes to another port, where nobody looks for it. So an empty app is started and asked once.
     """
-
-    async def nothing(scope: Any, receive: Any, send: Any) -> None:
-        """Answer nothing: uvicorn is not started with it."""
-
-    config = uvicorn.Config(nothing, log_config=None)
+    empty = FastAPI()
+    empty.add_middleware(CORSMiddleware)
+    with TestClient(empty) as client:
+        client.get("/")
+    config = uvicorn.Config(empty, log_config=None)
     config.load()
     if hasattr(config, "get_loop_factory"):
         config.get_loop_factory()
