@@ -5,11 +5,8 @@ representations cannot be used; 4 the Hub cannot be reached, or refuses; 130 int
 """
 
 import io
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -19,8 +16,8 @@ from hub_tools.commands import app as hub_app
 
 from . import __version__, cli_cache, cli_probe
 from . import cli_options as o
+from .cli_running import check_files, interrupted, interruptible, main_process, say, write
 from .errors import ArgumentError, SynBenchError
-from .output import check_writable, replacing
 from .settings import IMAGES, make_settings
 
 _EPILOG = (
@@ -28,7 +25,6 @@ _EPILOG = (
     "3 the model or its representations cannot be used; 4 the Hub cannot be reached, or refuses; 130 interrupted, "
     "nothing half-written."
 )
-_INTERRUPTED = "interrupted; nothing is half-written. What is in the cache already is used by the next call."
 
 _HEAD_START = 2.0
 
@@ -57,13 +53,13 @@ def main() -> NoReturn:
     except SystemExit as done:
         code = done.code if isinstance(done.code, int) else 1
     except SynBenchError as error:
-        if _main_process():
-            _say(str(error))
+        if main_process():
+            say(str(error))
         code = error.exit_code
     except KeyboardInterrupt:
-        _interrupted()
+        interrupted()
         code = 130
-    if code and not _main_process():
+    if code and not main_process():
         # A launcher ends all processes when the first one fails: the one that tells why comes first.
         time.sleep(_HEAD_START)
     if "accelerate" in sys.modules:
@@ -115,7 +111,7 @@ def score(
     quiet: o.Quiet = False,
 ) -> None:
     """Score an encoder: draw Gaussian images, embed them, compare with the known optimum."""
-    with _interruptible():
+    with interruptible():
         # Everything that can be refused at once is refused before the long run.
         asked: dict[str, Any] = {
             "protocol": protocol,
@@ -131,7 +127,7 @@ def score(
             "as_published": as_published,
         }
         make_settings(**asked)
-        _check_files(output, plot)
+        check_files(output, plot)
 
         from .folders import DEMO
         from .scoring import score as score_model
@@ -155,7 +151,7 @@ def score(
             distributed=True,
             progress=False if quiet else None,
         )
-        if not _main_process():
+        if not main_process():
             return
         # Shown before it is stored: a full disk does not cost the result.
         if as_json:
@@ -164,12 +160,12 @@ def score(
             from .terminal import print_report
 
             print_report(report)
-        _write(report, output)
+        write(report, output)
         if plot is not None:
             from .plots import save_plot
 
             save_plot(report, plot)
-            _say(f"wrote {plot}")
+            say(f"wrote {plot}")
 
 
 @app.command(epilog=_EPILOG)
@@ -207,7 +203,7 @@ def compare(
     quiet: o.Quiet = False,
 ) -> None:
     """Compare encoders on the same images: differences with intervals, ranks that admit ties."""
-    with _interruptible():
+    with interruptible():
         if as_json and as_csv:
             raise ArgumentError("--json and --csv both print to stdout: choose one, and --output for the JSON.")
         asked: dict[str, Any] = {
@@ -220,7 +216,7 @@ def compare(
             "direction": direction,
         }
         make_settings(**asked)
-        _check_files(output, plot)
+        check_files(output, plot)
 
         from .comparing import compare as compare_models
 
@@ -240,7 +236,7 @@ def compare(
             loading={"device": device, "dtype": dtype},
             **asked,
         )
-        if not _main_process():
+        if not main_process():
             return
         if as_json:
             typer.echo(found.to_json())
@@ -250,12 +246,12 @@ def compare(
             from .terminal import print_comparison
 
             print_comparison(found)
-        _write(found, output)
+        write(found, output)
         if plot is not None:
             from .comparison_plot import save_comparison
 
             save_comparison(found, plot)
-            _say(f"wrote {plot}")
+            say(f"wrote {plot}")
 
 
 @app.command(epilog=_EPILOG)
@@ -274,7 +270,7 @@ def check(
     as_json: o.AsJson = False,
 ) -> None:
     """Tell from eight images whether a model can be scored, how, how long it takes, and what it needs."""
-    with _interruptible():
+    with interruptible():
         make_settings(images=images)
 
         from .checking import check as check_model
@@ -293,7 +289,7 @@ def check(
             image_std=o.one_or_all(o.numbers(image_std)),
             trust_remote_code=trust_remote_code,
         )
-        if not _main_process():
+        if not main_process():
             return
         if as_json:
             typer.echo(found.to_json())
@@ -317,50 +313,6 @@ def register(
         typer.echo("removed" if registration.unregister() else "was not registered")
     else:
         typer.echo(f"registered {registration.register()}")
-
-
-def _main_process() -> bool:
-    """Tell whether this is the process that speaks; without a launcher, it is."""
-    if "LOCAL_RANK" not in os.environ:
-        return True
-    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Say what an interrupted command leaves: typer would end it without a word."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        _interrupted()
-        raise typer.Exit(130) from None
-
-
-def _interrupted() -> None:
-    if _main_process():
-        _say(_INTERRUPTED)
-
-
-def _write(record: Any, output: Path | None) -> None:
-    if output is not None:
-        with replacing(output) as stream:
-            stream.write((record.to_json() + "\n").encode())
-        _say(f"wrote {output}")
-
-
-def _check_files(output: Path | None, plot: Path | None) -> None:
-    for path in filter(None, (output, plot)):
-        check_writable(path)
-    if output is not None and plot is not None and output.resolve() == plot.resolve():
-        raise ArgumentError(f"--output and --plot must be two files, got {str(output)!r} for both.")
-    if plot is not None:
-        from .plots import check_plot_format
-
-        check_plot_format(plot)
-
-
-def _say(message: str) -> None:
-    typer.echo(f"synbench: {message}", err=True)
 
 
 if __name__ == "__main__":

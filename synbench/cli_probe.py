@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from . import cli_options as o
+from .cli_running import check_files, interruptible, say, write
 from .errors import ArgumentError
 from .probe.asking import Asked
 from .settings import HEADLINE_THRESHOLD, make_settings
@@ -70,9 +71,7 @@ def probe(
     quiet: o.Quiet = False,
 ) -> None:
     """Fit robust linear probes on labelled pictures, and attack them through the encoder."""
-    from .cli import _check_files, _interruptible, _say, _write
-
-    with _interruptible():
+    with interruptible():
         measured: dict[str, Any] = {
             "folds": folds,
             "train_images": train_images or None,
@@ -88,7 +87,7 @@ def probe(
         # Everything that can be refused at once is refused before the long run.
         Asked(**measured)
         make_settings(thresholds=[threshold])
-        _check_files(output, plot)
+        check_files(output, plot)
         if score is not None and score != _NO_SCORE and not Path(score).is_file():
             raise ArgumentError(f"--score must be the file of a result, or none, got {score!r}.")
 
@@ -127,9 +126,9 @@ def probe(
             from .probe.printing import print_probe
 
             print_probe(report)
-        _write(report, output)
+        write(report, output)
         if plot is not None:
             from .probe.drawing import save_probe
 
             save_probe(report, plot)
-            _say(f"wrote {plot}")
+            say(f"wrote {plot}")
