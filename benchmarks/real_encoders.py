@@ -96,7 +96,7 @@ def pictures(file: Path, most: int | None = None) -> tuple[torch.Tensor, torch.T
     column = next(name for name in ("image", "img") if name in read.column_names)
     coded = read.column(column).combine_chunks().field("bytes")
     decoded = np.empty((len(coded), SIDE, SIDE, 3), dtype=np.uint8)
-    for row, code in enumerate(tqdm(coded, desc=file.name, leave=False)):
+    for row, code in enumerate(tqdm(coded, desc=file.name, leave=False, disable=None)):
         with Image.open(io.BytesIO(code.as_py())) as image:
             decoded[row] = np.asarray(image.convert("RGB"))
     labels = torch.from_numpy(read.column("label").to_numpy().astype(np.int64))
@@ -145,7 +145,7 @@ def train(name: str, images: torch.Tensor, labels: torch.Tensor, epochs: int) ->
         optimizer, max_lr=recipe.rate, total_steps=steps, pct_start=WARM_UP, cycle_momentum=False
     )
     order = torch.empty(0, dtype=torch.long)
-    bar = tqdm(range(steps), desc=name)
+    bar = tqdm(range(steps), desc=name, disable=None)
     for step in bar:
         if step % a_pass == 0:
             order = torch.randperm(len(images))
