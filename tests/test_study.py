@@ -652,6 +652,10 @@ class TestTabling:
             "clean_best", "robust@0.25", "robust_best@0.25", "robust@0.5", "robust_best@0.5", "median", "median_best"
         }  # fmt: skip
         assert tabling.label("robust_best@0.5") == "best robust accuracy of all ε, at 0.5"
+        named = tabling.outcome_names([tabling.row_of(record(), "digits")], "robust_best@0.25")
+        assert (named[0], set(named)) == ("robust_best@0.25", set(names))
+        with pytest.raises(ArgumentError, match=r"outcome that was measured, one of clean, .*, got robust@0\.1\.$"):
+            tabling.outcome_names([tabling.row_of(record(), "digits")], "robust@0.1")
 
     def test_without_an_attack_there_is_no_robust_accuracy(self):
         found = tabling.outcomes(probe_report([0.6, 0.7, 0.65, 0.5, 0.4]))

@@ -50,27 +50,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         if not options.only_report:
             _run(options)
-        report(options.out, tested=options.tested, resamples=options.resamples)
+        report(options.out, tested=options.tested, primary=options.primary, resamples=options.resamples)
     except SynBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
 
-def report(out: Path, *, tested: Sequence[str] | None = None, resamples: int = RESAMPLES) -> list[OnDataset]:
+def report(
+    out: Path,
+    *,
+    tested: Sequence[str] | None = None,
+    primary: str = tabling.PRIMARY,
+    resamples: int = RESAMPLES,
+) -> list[OnDataset]:
     """Analyse the records of a folder, and write tables, numbers and pictures beside them.
 
     Args:
         out: the folder.
         tested: the predictors that are tested, on the primary outcome alone; by default all, on all outcomes.
+        primary: the outcome that was named beforehand.
         resamples: of each bootstrap.
 
     Raises:
-        ArgumentError: there are no records, or too few encoders were probed to tell anything.
+        ArgumentError: there are no records, too few encoders were probed to tell anything, or the primary outcome was
+            not measured.
     """
     records = kept(out)
     names = dict.fromkeys(d for r in records for d in r["probes"])
-    found = [on_dataset(records, name, tested=tested, resamples=resamples) for name in names]
+    found = [on_dataset(records, name, tested=tested, primary=primary, resamples=resamples) for name in names]
     failures = {f"{r['encoder']}, {part}": why for r in records for part, why in r["failures"].items()}
     text = document(found, _about(records), failures)
     numbers = {
@@ -88,16 +96,21 @@ def report(out: Path, *, tested: Sequence[str] | None = None, resamples: int = R
 
 
 def on_dataset(
-    records: Sequence[dict[str, Any]], name: str, *, tested: Sequence[str] | None = None, resamples: int = RESAMPLES
+    records: Sequence[dict[str, Any]],
+    name: str,
+    *,
+    tested: Sequence[str] | None = None,
+    primary: str = tabling.PRIMARY,
+    resamples: int = RESAMPLES,
 ) -> OnDataset:
     """Return all that records tell about one data set; predictors that were named are tested on the primary outcome.
 
     Raises:
-        ArgumentError: as ``analyse``.
+        ArgumentError: as ``analyse``, and as ``tabling.outcome_names``.
     """
     table = tabling.table(records, name)
     present = [p for p in tabling.PREDICTORS if any(row.get(p) is not None for row in table)]
-    primary, *others = tabling.outcome_names(table)
+    primary, *others = tabling.outcome_names(table, primary)
     asked = {primary: tested, **dict.fromkeys(others, None if tested is None else ())}
     outcomes = [
         analyse(table, present, outcome, tested=named, naming=tabling.label, resamples=resamples)
@@ -201,6 +214,10 @@ def _parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--tested", nargs="+", choices=tabling.PREDICTORS, metavar="PREDICTOR", help="named beforehand for the "
         f"primary outcome; default all, for all: {', '.join(tabling.PREDICTORS)}"
+    )  # fmt: skip
+    options.add_argument(
+        "--primary", default=tabling.PRIMARY, metavar="OUTCOME", help="that was named beforehand: clean, robust@RADIUS, "
+        "robust_best@RADIUS (of all ε), median; default clean"
     )  # fmt: skip
     options.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of bootstraps; default {RESAMPLES}")
     return whole

@@ -35,6 +35,9 @@ PREDICTORS = {
 }
 """The predictors that are tested: what to call each, and what it sees."""
 
+PRIMARY = "clean"
+"""Accuracy at ε = 0: the outcome that was named beforehand, unless another was."""
+
 MEASURES = ("rankme", "effective_dimension", "h_score", "h_score_shrunk", "logme")
 
 Row = dict[str, Any]
@@ -119,10 +122,16 @@ def grid_name(protocol: str, epsilon: float, threshold: float) -> str:
     return f"score_{protocol}[{epsilon:g}, {threshold:g}]"
 
 
-def outcome_names(rows: Sequence[Row]) -> list[str]:
-    """Return the outcomes that rows have, the primary one, clean accuracy at ε = 0, first."""
+def outcome_names(rows: Sequence[Row], primary: str = PRIMARY) -> list[str]:
+    """Return the outcomes that rows have, the primary one first.
+
+    Raises:
+        ArgumentError: the primary one is not among them.
+    """
     found = dict.fromkeys(name for row in rows for name in row if _is_outcome(name))
-    return sorted(found, key=lambda name: name != "clean")
+    if primary not in found:
+        raise ArgumentError(f"expected a primary outcome that was measured, one of {', '.join(found)}, got {primary}.")
+    return sorted(found, key=lambda name: name != primary)
 
 
 def _is_outcome(name: str) -> bool:
