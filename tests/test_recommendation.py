@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 import synbench
 from synbench.errors import ArgumentError
@@ -44,7 +45,58 @@ def test_the_best_is_recommended_and_what_is_as_good_is_named():
         "At a_t = 0.7 the score is best at ε = 0.2 (0.660); ε = 0.4 is not shown to cost more than 0.01."
     )
     assert found.behind == pytest.approx([0.06, 0, 0.005, 0.16, 0.36])
-    assert all(low <= value <= high for value, (low, high) in zip(found.behind, found.behind_interval, strict=True))
+    assert (found.threshold, found.margin, found.protocol, found.scores[1]) == (0.7, 0.01, "population", 0.66)
+
+
+def test_the_intervals_hold_for_all_ten_pairs_together():
+    scores, errors = [0.60, 0.66, 0.655, 0.5, 0.3], [0.01, 0.002, 0.03, 0.004, 0.02]
+    each = norm.ppf(1 - 0.05 / 20)
+    # Independent as far as is known: a difference can have the sum of both errors.
+    found = recommend_epsilon(with_scores(scores, errors))
+    reach = each * np.array([0.012, 0.0, 0.032, 0.006, 0.022])
+    np.testing.assert_allclose(found.behind_interval, np.stack([found.behind - reach, found.behind + reach], axis=1))
+    assert found.behind_interval[1] == [0.0, 0.0]
+    # The one that is named best may be the worse one.
+    assert found.behind_interval[2][0] < 0
+    paired = recommend_epsilon(with_scores(scores, errors, 0.5))
+    variances = np.array([0.01, 0.002, 0.03, 0.004, 0.02]) ** 2 + 0.002**2 - np.array(errors) * 0.002
+    reach = each * np.sqrt(np.where(np.arange(5) == 1, 0, variances))
+    np.testing.assert_allclose(paired.behind_interval, np.stack([paired.behind - reach, paired.behind + reach], axis=1))
+
+
+def test_it_is_read_at_the_threshold_that_was_asked_for():
+    other = THRESHOLDS.index(0.9)
+    scores, errors = np.full((5, len(THRESHOLDS)), 0.5), np.full((5, len(THRESHOLDS)), 0.001)
+    scores[:, AT], scores[:, other] = [0.7, 0.6, 0.5, 0.4, 0.3], [0.2, 0.25, 0.45, 0.4, 0.3]
+    errors[:, other] = 0.02
+    matrices = np.array([np.diag(column**2) for column in errors.T])
+    report = make_report(
+        scores=scores.tolist(), scores_stderr=errors.tolist(), epsilon_covariance=matrices.tolist(), protocol="paper"
+    )
+    one, two = recommend_epsilon(report), recommend_epsilon(report, 0.9)
+    assert (one.best, one.as_good, one.scores) == (0.0, [0.0], [0.7, 0.6, 0.5, 0.4, 0.3])
+    assert (two.best, two.as_good, two.protocol) == (0.4, [0.4, 0.6], "paper")
+    widths = [np.ptp(found.behind_interval[-1]) for found in (one, two)]
+    assert widths == pytest.approx([2 * norm.ppf(1 - 0.05 / 20) * e * np.sqrt(2) for e in (0.001, 0.02)])
+
+
+def test_four_of_five_that_are_as_good_are_a_preference():
+    found = recommend_epsilon(with_scores([0.60, 0.603, 0.602, 0.601, 0.3]), margin=0.02)
+    assert (found.as_good, found.margin) == (EPSILONS_SORTED[:4], 0.02)
+    assert found.epsilon is not None
+
+
+def test_of_the_population_protocol_the_smallest_that_is_as_good_is_taken():
+    """In truth none above it can be better: where one comes out so, that is chance."""
+    scores = [0.655, 0.66, 0.652, 0.5, 0.3]
+    found = recommend_epsilon(with_scores(scores))
+    assert (found.epsilon, found.best, found.as_good) == (0.0, 0.2, [0.0, 0.2, 0.4])
+    assert found.meaning == (
+        "At a_t = 0.7 the score is best at ε = 0.2 (0.660); ε = 0, 0.4 are not shown to cost more than 0.01, and in "
+        "truth none above ε = 0 can be better than that: take ε = 0."
+    )
+    # With few images a ridge does help, and the paper protocol has few at each scale.
+    assert recommend_epsilon(with_scores(scores, protocol="paper")).epsilon == 0.2
 
 
 def test_a_flat_curve_is_no_preference():
@@ -96,9 +148,15 @@ def test_the_order_of_the_epsilons_means_nothing(order, scores, error):
 @pytest.mark.parametrize(
     ("change", "options", "said"),
     [
-        ({}, {"threshold": 0.71}, r"threshold must be one of \[0\.6, .*got 0\.71\. Score the encoder again with thr"),
+        ({}, {"threshold": 0.71}, r"threshold must be one of \[0\.6, .*got 0\.71\. For another, score the encoder a"),
         ({}, {"margin": -0.1}, r"margin must be at least 0, a difference of scores such as 0\.01, got -0\.1"),
         ({}, {"margin": float("nan")}, r"margin must be at least 0"),
+        ({}, {"margin": float("inf")}, r"margin must be at least 0"),
+        ({}, {"margin": "0.1"}, r"margin must be at least 0, .* got '0\.1'"),
+        ({}, {"margin": None}, r"margin must be at least 0"),
+        ({}, {"margin": True}, r"margin must be at least 0"),
+        ({}, {"threshold": [0.7]}, r"threshold must be one of \[0\.6, .*got \[0\.7\]\."),
+        ({}, {"threshold": "0.7"}, r"threshold must be one of \[0\.6, .*got '0\.7'\."),
         (
             {"scores": [[None] * 9] * 5},
             {},
@@ -165,8 +223,22 @@ def test_a_flat_curve_is_told_apart_as_seldom_as_it_says():
     for _ in range(studies):
         found = recommend_epsilon(with_scores(0.5 + 0.01 * rng.standard_normal(5), 0.01, 0.0), margin=0)
         flat += found.epsilon is None
-        inside += all(low == 0 for low, _ in found.behind_interval)
+        inside += all(low <= 0 for low, _ in found.behind_interval)
     assert min(flat, inside) >= studies * 0.95 - 3.5 * np.sqrt(studies * 0.95 * 0.05)
+
+
+@pytest.mark.parametrize("errors", [[0.01] * 5, [0.002, 0.02, 0.002, 0.01, 0.01]])
+def test_intervals_cover_the_differences_to_the_one_that_was_named(errors):
+    """Also where truths differ, and the one that comes out best often is not."""
+    truths, studies, rng = np.array([0.5, 0.505, 0.5, 0.45, 0.3]), 400, np.random.default_rng(1)
+    inside, wrong = 0, 0
+    for _ in range(studies):
+        found = recommend_epsilon(with_scores(truths + errors * rng.standard_normal(5), errors, 0.0))
+        behind = truths[EPSILONS.index(found.best)] - truths
+        inside += all(low <= d <= high for d, (low, high) in zip(behind, found.behind_interval, strict=True))
+        wrong += behind.min() < 0
+    assert inside >= studies * 0.95 - 3.5 * np.sqrt(studies * 0.95 * 0.05)
+    assert wrong > 50, "or this would show nothing"
 
 
 @pytest.mark.slow

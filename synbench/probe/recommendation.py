@@ -5,12 +5,14 @@ with the highest score is the recommended one (Ko et al., arXiv 2210.02989, sect
 score, more than one ε may be the best: those that are not shown to be worse, by comparisons of all pairs, since which
 one comes out best is a matter of chance too.
 
-In the population protocol no ε > 0 can win: κ_ε ≤ κ_0, as ε = 0 is Fisher's discriminant, and the score rises with
-κ. What is left to ask is how much ε costs, and which ε > 0 cost nothing that matters. In the paper protocol an
-ε > 0 can win where images are few for the width, as any ridge can (docs/probing.md).
+In the population protocol no ε > 0 can win in truth: κ_ε ≤ κ_0, as ε = 0 is Fisher's discriminant, and the score rises
+with κ. So of those that are as good the smallest is recommended there, and what is left to ask is how much an ε costs.
+In the paper protocol an ε > 0 can win where images are few for the width, as any ridge can (docs/probing.md).
 """
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,16 +36,22 @@ class Recommendation(Record):
     """What ``recommend_epsilon`` returns: the best ε, those that are as good, and how far behind the others are."""
 
     threshold: float = Field(description="The wanted accuracy a_t.")
-    epsilon: float | None = Field(description="The ε with the best score; None if there is no preference.")
-    best: float = Field(description="The ε with the best score, preferred or not; the smallest of equal ones.")
+    epsilon: float | None = Field(
+        description="The recommended ε: of the paper protocol the one with the best score, of the population protocol "
+        "the smallest that is as good; None if there is no preference."
+    )
+    best: float = Field(description="The ε with the best score, recommended or not; the smallest of equal ones.")
     as_good: list[float] = Field(
         description="Every ε not shown to be worse than the best by more than the margin; rising. None where all "
         "scores are 0."
     )
     epsilons: list[float]
     scores: list[float] = Field(description="At the threshold, one per ε.")
-    behind: list[float] = Field(description="How far each score is behind the best one.")
-    behind_interval: list[list[float]] = Field(description="[low, high] of each, 95 % for all of them together.")
+    behind: list[float] = Field(description="How far each score is behind that of the best ε; 0 for itself.")
+    behind_interval: list[list[float]] = Field(
+        description="[low, high] of the score of the ε named best less that of each, 95 % for all of them together. "
+        "Below 0 where the one named best may be the worse one."
+    )
     margin: float
     paired: bool = Field(description="Whether what the scores share by having seen the same images was taken out.")
     protocol: Literal["population", "paper"]
@@ -56,7 +64,9 @@ def recommend_epsilon(
     """Return the ε at which an encoder's score is best for a wanted accuracy, and which others are as good.
 
     ε* = argmax_ε score(ε, a_t). An ε is as good unless score(ε*) − score(ε) exceeds ``margin`` with a probability of
-    95 %, for all pairs of ε together (Bonferroni). Where every ε is as good, the curve is flat: no preference.
+    95 %, for all pairs of ε together (Bonferroni). Where every ε is as good, the curve is flat: no preference, and
+    ``epsilon`` is None (ask by ``is None``: 0.0 is an ε). Otherwise ε* is recommended; of the population protocol the
+    smallest ε that is as good, as none above can be better in truth.
 
     Args:
         report: of ``synbench.score``, the dict of ``metric.compute``, or a file that ``--output`` wrote.
@@ -73,12 +83,12 @@ def recommend_epsilon(
     (0.0, [0.0...])
     """
     report = _read(report)
-    if not margin >= 0:
+    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 <= margin < math.inf:
         raise ArgumentError(f"margin must be at least 0, a difference of scores such as {MARGIN}, got {margin!r}.")
-    if threshold not in report.thresholds:
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or threshold not in report.thresholds:
         raise ArgumentError(
-            f"threshold must be one of {report.thresholds}, those of this report, got {threshold!r}. Score the "
-            f"encoder again with thresholds=[{threshold!r}] for another."
+            f"threshold must be one of {report.thresholds}, those of this report, got {threshold!r}. For another, "
+            f"score the encoder again with that one in thresholds=."
         )
     if len(report.epsilons) < 2:
         raise ArgumentError(
@@ -105,19 +115,20 @@ def recommend_epsilon(
     # Where nothing is kept, nothing is good.
     as_good = sorted(e for e, g in zip(report.epsilons, good, strict=True) if g) if values.any() else []
     best = report.epsilons[first]
+    recommended = None if flat else best if report.protocol == "paper" else as_good[0]
     return Recommendation(
-        threshold=threshold,
-        epsilon=None if flat else best,
+        threshold=float(threshold),
+        epsilon=recommended,
         best=best,
         as_good=as_good,
         epsilons=report.epsilons,
         scores=values.tolist(),
         behind=behind.tolist(),
-        behind_interval=np.stack([np.maximum(behind - reach, 0.0), behind + reach], axis=1).tolist(),
-        margin=margin,
+        behind_interval=np.stack([behind - reach, behind + reach], axis=1).tolist(),
+        margin=float(margin),
         paired=covariance is not None,
         protocol=report.protocol,
-        meaning=_meaning(threshold, best, as_good, values, first, margin, flat=flat),
+        meaning=_meaning(threshold, best, recommended, as_good, values, margin),
     )
 
 
@@ -149,23 +160,24 @@ def _spread(
 def _meaning(
     threshold: float,
     best: float,
+    recommended: float | None,
     as_good: Sequence[float],
     scores: Float[np.ndarray, " e"],
-    first: int,
     margin: float,
-    *,
-    flat: bool,
 ) -> str:
     at = f"At a_t = {threshold:g}"
-    if flat and not scores.any():
+    if not scores.any():
         return f"{at} every score is 0: no ε reaches that accuracy, and there is no preference."
-    if flat:
+    if recommended is None:
         return (
             f"{at} no ε is shown to be worse than the best by more than {margin:g} "
             f"(scores {scores.min():.3f} to {scores.max():.3f}): no preference."
         )
-    said = f"{at} the score is best at ε = {best:g} ({scores[first]:.3f})"
+    said = f"{at} the score is best at ε = {best:g} ({scores.max():.3f})"
     if len(as_good) == 1:
         return f"{said}; every other ε costs more than {margin:g}."
     others = ", ".join(f"{e:g}" for e in as_good if e != best)
-    return f"{said}; ε = {others} {'is' if len(as_good) == 2 else 'are'} not shown to cost more than {margin:g}."
+    said = f"{said}; ε = {others} {'is' if len(as_good) == 2 else 'are'} not shown to cost more than {margin:g}"
+    if recommended == best:
+        return f"{said}."
+    return f"{said}, and in truth none above ε = {recommended:g} can be better than that: take ε = {recommended:g}."

@@ -8,7 +8,7 @@ from synbench.report import Interval, Model, Precision, Preprocessing, Record, V
 
 from .recommendation import Recommendation
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 """Raised whenever a field changes its name, type or meaning."""
 
 
@@ -95,7 +95,7 @@ class ProbeReport(Versioned):
     attack: AttackTold | None
     warnings: list[str]
     versions: dict[str, str]
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     seconds: float = Field(ge=0)
     from_cache: int = Field(ge=0, description="Pictures whose representations were kept from before.")
 
