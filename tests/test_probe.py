@@ -250,6 +250,19 @@ def test_what_is_said_of_the_best_epsilon(report, robust, gain, said):
     assert ("No ε" in meaning) == said.startswith("No ε")
 
 
+def test_the_interval_of_a_paired_difference_is_that_of_the_four_cells_with_half_a_picture_more():
+    one, other = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool), np.array([1, 0, 0, 0, 1, 0, 0, 0, 0, 0], bool)
+    # 3 that only the first has, 1 that only the other: (3.5 − 1.5) / 12, with variance (5 − 2²/12) / 12².
+    half = QUANTILE * np.sqrt(5 - 4 / 12) / 12
+    value, interval = paired_difference(one, other)
+    assert value == pytest.approx(0.2)
+    assert interval == pytest.approx([2 / 12 - half, 2 / 12 + half])
+    for pair in ((one, one), (np.ones(10, bool), np.zeros(10, bool)), (np.ones(1, bool), np.zeros(1, bool))):
+        value, (low, high) = paired_difference(*pair)
+        assert -1 <= low <= value <= high <= 1
+        assert low < high
+
+
 @pytest.mark.parametrize("cells", [(0.8, 0.1, 0.05, 0.05), (0.95, 0.03, 0.01, 0.01), (0.2, 0.4, 0.2, 0.2)])
 def test_the_interval_of_a_paired_difference_covers_it(cells):
     rng, n, runs = np.random.default_rng(0), 100, 4000

@@ -195,6 +195,21 @@ def test_at_epsilon_0_it_is_logistic_regression(classes, intercept, C):  # noqa:
     np.testing.assert_allclose(probe.decision_function(x), other.decision_function(x), atol=30 * near + 1e-5)
 
 
+def test_intercepts_of_many_classes_have_a_mean_of_0():
+    x, y, _ = sample(3, 4)
+    probe = RobustLinearProbe(0.3).fit(x + 5.0 * np.eye(x.shape[1])[0] * (y == 1)[:, None] + 7.0, y)
+    assert np.abs(probe.intercept_).max() > 0.1
+    assert probe.intercept_.mean() == pytest.approx(0, abs=1e-12 * np.abs(probe.intercept_).max())
+
+
+@pytest.mark.parametrize("offset", [1e4, 1e8])
+def test_what_all_representations_have_in_common_takes_no_digits_of_the_radius(offset):
+    x, y, _ = sample(0, 3)
+    # As float64 has them so far from 0, and back again: their differences are exact.
+    there = x + offset
+    assert separation(there, y) == pytest.approx(separation(there - offset, y), rel=1e-12)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seeds, st.integers(2, 5), levels, st.sampled_from([0.01, 1.0, 100.0]), st.booleans())
 def test_no_other_classifier_has_a_lower_objective_than_the_gap_allows(seed, classes, epsilon, C, intercept):  # noqa: N803
@@ -336,6 +351,13 @@ def test_robust_score_counts_those_whom_no_point_of_the_ball_turns(classes, d):
         just = [probe.robust_score(x, y, epsilon=margin * f / probe.separation_) for f in (1 - 1e-9, 1 + 1e-9)]
         assert just[0] - just[1] == pytest.approx(1 / len(x))
     assert 0 < probe.robust_score(x, y) < probe.robust_score(x, y, epsilon=0.0) == probe.score(x, y)
+
+
+def test_a_representation_on_the_boundary_withstands_nothing():
+    probe = RobustLinearProbe().fit([[-1.0], [1.0]], [0, 1])
+    probe.coef_, probe.intercept_ = np.array([[1.0]]), np.array([0.0])
+    assert probe.margins([[0.0]], [0]).tolist() == [0.0]
+    assert probe.robust_score([[0.0], [-2.0]], [0, 0], epsilon=0.0) == 0.5
 
 
 def test_where_there_is_no_boundary_the_margin_is_infinite():

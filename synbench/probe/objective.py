@@ -95,8 +95,11 @@ def separation(representations: Float[np.ndarray, "n d"], labels: Int[np.ndarray
     >>> separation(np.array([[0.0, 0.0], [2.0, 0.0], [6.0, 3.0], [6.0, 5.0]]), np.array([0, 0, 1, 1]))
     3.2015...
     """
+    # What all have in common first: it would take the digits of the differences.
     size = exponent(representations)
-    means = np.array([np.ldexp(representations[labels == k], -size).mean(axis=0) for k in range(labels.max() + 1)])
+    rows = np.ldexp(representations, -size)
+    rows -= rows.mean(axis=0)
+    means = np.array([rows[labels == k].mean(axis=0) for k in range(labels.max() + 1)])
     means -= means.mean(axis=0)
     with np.errstate(over="ignore"):
         return float(np.ldexp(np.sqrt(np.sum(means**2) / (2 * (len(means) - 1))), size))
