@@ -19,20 +19,25 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from synbench import cli_options
-from synbench.errors import SynBenchError
+from synbench.errors import ArgumentError, OutputError, SynBenchError
 from synbench.output import replacing
 from synbench.plots import save_figure
+from synbench.settings import check_integer
 
 from . import mixtures, picturing, tabling
 from .analysis import BASELINE, analyse, explore, mean_over_families
 from .coefficients import RESAMPLES
-from .running import Asked, Extra, Plan, kept, listed, measure
+from .running import NO_RECORDS, Asked, Extra, Plan, kept, listed, measure
 from .writing import OnDataset, document
+
+BEFOREHAND = "beforehand.json"
+"""In OUT: what was named to be tested when nothing was measured yet, a list of ``tested`` and ``primary``."""
 
 IN_SCATTER = ("score_population", "score_paper", "kappa_texture", BASELINE, "rankme", "logme")
 
@@ -47,7 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        try:
+            options.out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"--out must be a folder, or become one: {error}.") from error
         if not options.only_report:
             _run(options)
         report(options.out, tested=options.tested, primary=options.primary, resamples=options.resamples)
@@ -78,7 +86,11 @@ def report(
     """
     records = kept(out)
     names = dict.fromkeys(d for r in records for d in r["probes"])
+    check_integer("resamples", resamples, least=100, remedy=f"{RESAMPLES} is usual")
     found = [on_dataset(records, name, tested=tested, primary=primary, resamples=resamples) for name in names]
+    if tested is not None:
+        beforehand = _was_named(out, {"tested": list(tested), "primary": primary})
+        found = [replace(one, beforehand=beforehand) for one in found]
     failures = {f"{r['encoder']}, {part}": why for r in records for part, why in r["failures"].items()}
     text = document(found, _about(records), failures)
     numbers = {
@@ -109,21 +121,32 @@ def on_dataset(
         ArgumentError: as ``analyse``, and as ``tabling.outcome_names``.
     """
     table = tabling.table(records, name)
+    tested = None if tested is None else list(tested)
     present = [p for p in tabling.PREDICTORS if any(row.get(p) is not None for row in table)]
     primary, *others = tabling.outcome_names(table, primary)
-    asked = {primary: tested, **dict.fromkeys(others, None if tested is None else ())}
+    every = [p for p in present if p not in tabling.LOOKED_AT]
+    asked = {primary: every if tested is None else tested, **dict.fromkeys(others, every if tested is None else ())}
     outcomes = [
         analyse(table, present, outcome, tested=named, naming=tabling.label, resamples=resamples)
         for outcome, named in asked.items()
     ]
     columns = list(dict.fromkeys(column for row in table for column in row))
     further = [c for c in columns if (c.startswith("score_") and "[" in c) or ": " in c]
+    explored = {o: explore(table, further, o, resamples=resamples) for o in _looked_into(primary, others)}
     costs = [c for c in columns if c.startswith(("agrees_", "regret_"))]
-    means = [mean for c in costs if (mean := mean_over_families(table, c)) is not None]
-    return OnDataset(name, table, outcomes, explore(table, further, outcomes[0].name), means, tested)
+    shares = [mean_over_families(table, c, limits=(0.0, 1.0), resamples=resamples) for c in costs]
+    return OnDataset(name, table, outcomes, explored, [mean for mean in shares if mean is not None], tested)
+
+
+def _looked_into(primary: str, others: Sequence[str]) -> list[str]:
+    """Return the outcomes that all ε and a_t are set against: the primary one, clean and robust accuracy."""
+    return list(dict.fromkeys([primary, *(o for o in others if o == "clean" or o.startswith("robust"))]))
 
 
 def _run(options: argparse.Namespace) -> None:
+    if not options.dataset:
+        raise ArgumentError("expected a data set or more to probe on: name them by --dataset.")
+    _name_beforehand(options.out, {"tested": options.tested, "primary": options.primary})
     plan = Plan(
         datasets=tuple(options.dataset),
         classes=None if options.classes is None else tuple(cli_options.names(options.classes) or ()),
@@ -139,6 +162,17 @@ def _run(options: argparse.Namespace) -> None:
     extras: list[Extra] = [("mixture", mixtures.kappas)] if options.mixtures else []
     for encoder in _asked(options):
         measure(encoder, plan, options.out, extras=extras, note=lambda text: print(text, file=sys.stderr, flush=True))
+
+
+def _name_beforehand(out: Path, named: dict[str, Any]) -> None:
+    """Keep what is to be tested, if nothing was measured yet; of all runs of a study the first one counts."""
+    if not any(file.name not in NO_RECORDS for file in out.glob("*.json")) and not (out / BEFOREHAND).exists():
+        _write(out / BEFOREHAND, json.dumps([named]) + "\n")
+
+
+def _was_named(out: Path, named: dict[str, Any]) -> bool:
+    file = out / BEFOREHAND
+    return file.exists() and named in json.loads(file.read_text())
 
 
 def _asked(options: argparse.Namespace) -> list[Asked]:
@@ -216,8 +250,8 @@ def _parser() -> argparse.ArgumentParser:
         f"primary outcome; default all, for all: {', '.join(tabling.PREDICTORS)}"
     )  # fmt: skip
     options.add_argument(
-        "--primary", default=tabling.PRIMARY, metavar="OUTCOME", help="that was named beforehand: clean, robust@RADIUS, "
-        "robust_best@RADIUS (of all ε), median; default clean"
+        "--primary", default=tabling.PRIMARY, metavar="OUTCOME", help="that was named beforehand: clean, "
+        "robust@RADIUS, robust_best@RADIUS (of all ε), median; default clean"
     )  # fmt: skip
     options.add_argument("--resamples", type=int, default=RESAMPLES, help=f"of bootstraps; default {RESAMPLES}")
     return whole

@@ -20,6 +20,10 @@ from .limits import Ceiling, ceiling
 from .verdict import Verdict, holm_adjusted, verdict
 
 BASELINE = "parameters"
+"""What a predictor is compared with by the rule."""
+
+SECOND_BASELINE = "learned"
+"""Likewise, for a look: it came later than the rule."""
 
 Row = Mapping[str, Any]
 
@@ -31,12 +35,15 @@ class Finding:
     Attributes:
         association: with p adjusted for all predictors of this outcome.
         verdict: by the rule of ``verdict``.
-        difference: |τ| of the predictor minus |τ| of the baseline; None for the baseline itself and without it.
+        difference: |τ| of the predictor minus |τ| of the baseline, on the encoders that have both; None for the
+            baseline itself and without it.
+        second: the same of the second baseline.
     """
 
     association: Association
     verdict: Verdict
     difference: Difference | None
+    second: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -145,37 +152,72 @@ def analyse(
         raise ArgumentError(f"no predictor of {outcome} can be tested: {next(iter(left_out.values()), 'none given')}")
     adjusted = holm_adjusted([one for one in found if one.predictor in tested])
     adjusted += [replace(one, p_holm=None) for one in found if one.predictor not in tested]
-    least = next((a for a in adjusted if a.predictor == baseline), None)
+    by_name = {a.predictor: a for a in adjusted}
+
+    def above(name: str, rival: str) -> Difference | None:
+        if name == rival or rival not in by_name:
+            return None
+        try:
+            return compare_predictors(
+                column(table, name), column(table, rival), y, families, names=(name, rival), absolute=True,
+                resamples=resamples, seed=seed,
+            )  # fmt: skip
+        except ArgumentError:
+            # Too few encoders have both.
+            return None
+
     findings = []
     for one in adjusted:
-        rival = None if one.predictor == baseline else least
-        difference = None
-        if rival is not None:
-            difference = compare_predictors(
-                column(table, one.predictor), column(table, baseline), y, families, names=(one.predictor, baseline),
-                absolute=True, resamples=resamples, seed=seed,
-            )  # fmt: skip
-        findings.append(Finding(one, verdict(one, rival, difference, naming), difference))
+        difference, second = (above(one.predictor, rival) for rival in (baseline, SECOND_BASELINE))
+        rival = None if difference is None else by_name[baseline]
+        findings.append(Finding(one, verdict(one, rival, difference, naming), difference, second))
     findings.sort(key=lambda finding: -finding.association.tau)
     errors = column(table, f"{outcome}_stderr")
     known = np.count_nonzero(np.isfinite(errors) & np.isfinite(y)) >= 4
     return Outcome(outcome, findings, ceiling(y, errors) if known else None, left_out)
 
 
-def explore(table: Sequence[Row], predictors: Sequence[str], outcome: str) -> dict[str, tuple[float, int]]:
-    """Return (τ, n) of each predictor, for a look: the best of many is the best by chance too, so none is tested."""
-    y = column(table, outcome)
+@dataclass(frozen=True)
+class Look:
+    """τ of a predictor that is not tested.
+
+    Attributes:
+        tau: Kendall's τ-b.
+        n: encoders that have both numbers.
+        interval: by the cluster bootstrap of families; None for fewer than four families.
+    """
+
+    tau: float
+    n: int
+    interval: tuple[float, float] | None
+
+
+def explore(
+    table: Sequence[Row], predictors: Sequence[str], outcome: str, *, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Look]:
+    """Return τ of each predictor, for a look: the best of many is the best by chance too, so none is tested."""
+    y, families = column(table, outcome), np.array([str(row["family"]) for row in table])
     found = {}
     for name in predictors:
         x = column(table, name)
         both = np.isfinite(x) & np.isfinite(y)
-        tau = of.coefficient("kendall", x[both], y[both])[0] if both.sum() >= 4 else np.nan
+        tau = float(of.coefficient("kendall", x[both], y[both])[0]) if both.sum() >= 4 else np.nan
         if np.isfinite(tau):
-            found[name] = (float(tau), int(both.sum()))
+            own = [str(family) for family in families[both]]
+            resampled = of.coefficient("kendall", x[both], y[both], of.family_counts(own, resamples, seed))
+            spread = of.family_spread(tau, resampled, len(set(own)))
+            found[name] = Look(tau, int(both.sum()), None if spread is None else spread.interval)
     return found
 
 
-def mean_over_families(table: Sequence[Row], name: str, *, resamples: int = RESAMPLES, seed: int = 0) -> Mean | None:
+def mean_over_families(
+    table: Sequence[Row],
+    name: str,
+    *,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Mean | None:
     """Return the mean of a column with its interval over families, or None where no row has it.
 
     >>> rows = [{"encoder": str(i), "family": str(i % 4), "a": i % 2} for i in range(8)]
@@ -191,7 +233,5 @@ def mean_over_families(table: Sequence[Row], name: str, *, resamples: int = RESA
     values = values[kept]
     counts = of.family_counts(families, resamples, seed)
     count = len(set(families))
-    spread = of.family_spread(
-        float(values.mean()), (counts @ values) / counts.sum(axis=1), count, limits=(-np.inf, np.inf)
-    )
+    spread = of.family_spread(float(values.mean()), (counts @ values) / counts.sum(axis=1), count, limits=limits)
     return Mean(name, len(values), count, float(values.mean()), None if spread is None else spread.interval)

@@ -25,6 +25,11 @@ from .measures import baselines
 from .tabling import SCORED, TEXTURE
 
 Record = dict[str, Any]
+
+NO_RECORDS = ("validity.json", "beforehand.json")
+"""What else is in the folder of the records."""
+
+_ROOMS = {"encoder", "about", "reports", "probes", "measures", "failures"}
 Extra = tuple[str, Callable[[str], Mapping[str, float]]]
 """A further number of an encoder: a name, and a function from where the encoder is to numbers by name."""
 
@@ -172,7 +177,7 @@ def measure(
     tools = Tools() if tools is None else tools
     file = out / f"{asked.name.replace('/', '--')}.json"
     record: Record = {"reports": {}, "probes": {}, "measures": {}, "extra": {}, "asked": {}}
-    record |= json.loads(file.read_text()) if file.exists() else {}
+    record |= _read(file) if file.exists() else {}
     record |= {"encoder": asked.name, "where": asked.where, "failures": {}}
     record["about"] = {**record.get("about", {}), **asked.about}
     for room, key, wanted, run in _parts(asked, plan, extras, tools):
@@ -228,10 +233,24 @@ def kept(out: Path) -> list[Record]:
     Raises:
         ArgumentError: there is none.
     """
-    found = [json.loads(file.read_text()) for file in sorted(out.glob("*.json")) if file.name != "validity.json"]
+    found = [_read(file) for file in sorted(out.glob("*.json")) if file.name not in NO_RECORDS]
     if not found:
         raise ArgumentError(f"expected a record of an encoder or more in {str(out)!r}, found none. Measure some first.")
     return found
+
+
+def _read(file: Path) -> Record:
+    record, why = None, f"{', '.join(sorted(_ROOMS))} are not all there"
+    try:
+        record = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        why = str(error)
+    if not isinstance(record, dict) or not record.keys() >= _ROOMS:
+        raise ArgumentError(
+            f"expected the record of an encoder in {str(file)!r}, but it cannot be read as one ({why}). Take it away, "
+            f"and measure that encoder again."
+        )
+    return record
 
 
 def listed(encoders: Sequence[str], zoo: Path | None) -> list[Asked]:

@@ -25,6 +25,7 @@ PREDICTORS = {
     "kappa_above_twin": ("κ less the untrained twin's", NOTHING),
     "kappa_texture": ("κ of textures", NOTHING),
     "kappa_texture_above_twin": ("κ of textures less the twin's", NOTHING),
+    "learned": ("whether it learned a task", NOTHING),
     "parameters": ("parameters (log10)", NOTHING),
     "dimension": ("width d", NOTHING),
     "rankme": ("RankMe", PICTURES),
@@ -33,7 +34,14 @@ PREDICTORS = {
     "h_score_shrunk": ("H-score, shrunk", LABELS),
     "logme": ("LogME", LABELS),
 }
-"""The predictors that are tested: what to call each, and what it sees."""
+"""What to call each predictor, and what it sees of the data set. All are tested unless some are named, but for those
+of ``LOOKED_AT``."""
+
+LOOKED_AT = ("learned",)
+"""A bit that no measure is needed for: 0 of untrained encoders and of those trained on random labels, 1 of all others.
+It came when all encoders had been seen, so that it is never tested; others have to be above it to tell anything."""
+
+_LEARNED_NOTHING = ("untrained", "shuffled")
 
 PRIMARY = "clean"
 """Accuracy at ε = 0: the outcome that was named beforehand, unless another was."""
@@ -80,6 +88,7 @@ def row_of(record: Mapping[str, Any], dataset: str) -> Row:
     about, probe = record["about"], record["probes"][dataset]
     row: Row = {"encoder": record["encoder"], "family": record["family"], "pretext": about.get("pretext")}
     row["trained"] = about.get("pretext") != "untrained"
+    row["learned"] = None if about.get("pretext") is None else float(about["pretext"] not in _LEARNED_NOTHING)
     parameters = about.get("parameters")
     row["parameters"] = math.log10(parameters) if parameters else None
     for protocol, report in record["reports"].items():
@@ -174,11 +183,12 @@ def binomial_stderr(share: float, count: int) -> float:
 
 
 def regrets(probe: Mapping[str, Any], report: Mapping[str, Any], protocol: str) -> dict[str, float]:
-    """Return what the recommended ε costs against the best one, beside always 0 and an ε picked by chance.
+    """Return what the ε of the best score costs against the best one, beside always 0 and an ε picked by chance.
 
     For clean accuracy and robust accuracy at each radius: ``regret_PROTOCOL_recommended WHAT``, and once for all
-    protocols ``regret_zero WHAT`` and ``regret_chance WHAT`` (the mean over ε). ``agrees_PROTOCOL WHAT`` is 1 where the
-    recommended ε is one of the best. Nothing where the report cannot recommend (a score or its error is undefined).
+    protocols ``regret_zero WHAT`` and ``regret_chance WHAT`` (the mean over ε). ``agrees_PROTOCOL WHAT`` is 1 where
+    that ε is one of the best. It is the ε with the best score, also where others are as good: who has to take one
+    takes that. Nothing where scores are undefined, or where that ε was not probed.
     """
     levels = {level["epsilon"]: level for level in probe["levels"]}
     try:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from .association import Association, Difference
-from .coefficients import LEVEL, MIN_FAMILIES, holm
+from .coefficients import LEVEL, holm
+
+FEWEST_FAMILIES = 5
+FEWEST_ENCODERS = 12
 
 Kind = Literal["predicts", "predicts, no better than the baseline", "predicts the reverse", "no evidence", "not tested"]
 
@@ -42,17 +45,19 @@ def verdict(
     - *shown* means: the interval of τ by the cluster bootstrap of families does not contain 0; the larger of the
       permutation's and the cluster bootstrap's p, adjusted by Holm for all predictors that are tested on this outcome,
       is below 5 %; and τ keeps its sign when any one family is left out.
-    - "predicts": shown, τ > 0, and τ is at least |τ| of the baseline (the number of parameters, which costs nothing).
+    - "predicts": shown, τ > 0, and τ is at least |τ| of the baseline (the number of parameters, which costs nothing)
+      on the encoders that have both.
     - "predicts, no better than the baseline": shown and τ > 0, but τ is below |τ| of the baseline.
     - "predicts the reverse": shown and τ < 0.
-    - "no evidence": all else, and fewer than four families. The sentence says what could still be true, and how large τ
-      would have to be to be seen.
+    - "no evidence": all else, and fewer than five families or twelve encoders, of which a chance order is too likely to
+      be perfect. The sentence says what could still be true, and how large τ would have to be to be seen.
     - "not tested": its p was adjusted by nobody, as others were named to be tested. Its numbers are for a look.
 
     Args:
         found: with p adjusted by ``holm_adjusted``, or None.
         baseline: of the number of parameters on the same outcome; None where that is not known, or is what is judged.
-        difference: of |τ| of the predictor and of the baseline; told beside the verdict, no part of the rule.
+        difference: of |τ| of the predictor and of the baseline; its interval is told beside the verdict, no part of the
+            rule.
         naming: from columns to what the sentence calls them.
     """
     what, goal = naming(found.predictor), naming(found.outcome)
@@ -62,11 +67,11 @@ def verdict(
         told += f", {100 * LEVEL:.0f} % interval over families {_ends(*found.tau_families)}"
     if found.p_holm is None:
         return Verdict("not tested", f"{what}: not tested against {goal} ({size}; {told}).")
-    if found.tau_families is None:
+    if found.tau_families is None or found.families < FEWEST_FAMILIES or found.n < FEWEST_ENCODERS:
         return Verdict(
             "no evidence",
-            f"{what}: no evidence either way about {goal} ({size}, {told}): fewer than "
-            f"{MIN_FAMILIES} families do not tell how others would do.",
+            f"{what}: no evidence either way about {goal} ({size}, {told}): fewer than {FEWEST_FAMILIES} families, or "
+            f"than {FEWEST_ENCODERS} encoders, do not tell how others would do.",
         )
     low, high = found.tau_families
     sign = 1 if found.tau > 0 else -1
@@ -80,7 +85,8 @@ def verdict(
                 f"{what}: predicts the reverse of {goal} ({size}; {told}; {adjusted}).",
             )
         beside = _beside(baseline, difference, naming)
-        if baseline is not None and found.tau < abs(baseline.tau):
+        behind = difference is not None and difference.difference < 0
+        if baseline is not None and (behind or (difference is None and found.tau < abs(baseline.tau))):
             return Verdict(
                 "predicts, no better than the baseline",
                 f"{what}: goes with {goal}, but no better than {naming(baseline.predictor)} does ({size}; "

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from . import verdict as rule
-from .analysis import Mean, Outcome
+from .analysis import Look, Mean, Outcome
 from .tabling import LABELS, PICTURES, PREDICTORS, Row, label
 
 
@@ -19,17 +19,19 @@ class OnDataset:
         name: of the data set.
         table: a row an encoder.
         outcomes: the primary one first.
-        explored: (τ, n) of every score with the primary outcome, by column; not tested.
+        explored: τ of every score, by outcome and by column; not tested.
         means: what the recommended ε costs, and what others would have.
         tested: the predictors that were named to be tested, where not all are.
+        beforehand: whether they were, and the primary outcome with them, when nothing was measured yet.
     """
 
     name: str
     table: Sequence[Row]
     outcomes: Sequence[Outcome]
-    explored: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    explored: Mapping[str, Mapping[str, Look]] = field(default_factory=dict)
     means: Sequence[Mean] = ()
     tested: Sequence[str] | None = None
+    beforehand: bool = False
 
 
 def interval(values: Sequence[float] | None) -> str:
@@ -78,7 +80,13 @@ def _on_dataset(one: OnDataset) -> list[str]:
     parts = [f"## {one.name}: {len(one.table)} encoders of {families} families"]
     if one.tested is not None:
         tested = f"{', '.join(map(label, one.tested))} on {label(one.outcomes[0].name)}"
-        parts += [f"Tested: {tested}. All else stands beside, for a look, untested."]
+        when = (
+            "That was named before anything was measured."
+            if one.beforehand
+            else "That was named when encoders were measured already: unless it was written down elsewhere before, it "
+            "is a look at what had been seen, and its p means nothing."
+        )
+        parts += [f"Tested: {tested}. {when} All else stands beside, for a look, untested."]
     parts += [overview(one.outcomes)]
     for place, outcome in enumerate(one.outcomes):
         parts += [f"### {label(outcome.name).capitalize()}{' (primary)' if not place else ''}"]
@@ -88,13 +96,13 @@ def _on_dataset(one: OnDataset) -> list[str]:
         parts += [f"Not tested: {label(name)}: {why}" for name, why in outcome.left_out.items()]
     if one.means:
         parts += ["### What the recommended ε costs", regret_table(one.means)]
-    if one.explored and one.outcomes:
+    if any(one.explored.values()):
         parts += [
             "### Other ε and thresholds",
-            f"τ of each score with {label(one.outcomes[0].name)}. The best of many is the best by chance too: none of "
-            "these is tested.",
-            *_grids(one.explored),
+            "τ of each score, 95 % over families. The best of many is the best by chance too: none of these is tested.",
         ]
+        for outcome, looks in one.explored.items():
+            parts += [f"#### {label(outcome).capitalize()}", *_grids(looks)]
     return [*parts, "### The encoders", encoder_table(one.table)]
 
 
@@ -116,11 +124,17 @@ def association_table(outcome: Outcome) -> str:
     headings = [
         "predictor", "sees", "verdict", "n", "families", "τ", "95 % over families", "95 % as if independent",
         "p permutation", "p families", "p Holm", "τ without a family, least to most", "ρ", "95 % over families", "r",
-        "95 % over families", "R² out of family, line", "of ranks", "|τ| above parameters", "95 %",
+        "95 % over families", "R² out of family, line", "of ranks", "|τ| above parameters", "95 %", "n",
+        "|τ| above whether it learned", "95 %", "n",
     ]  # fmt: skip
     rows = []
     for finding in outcome.findings:
-        a, d = finding.association, finding.difference
+        a = finding.association
+        above = [
+            cell
+            for d in (finding.difference, finding.second)
+            for cell in (number(d.difference if d else None), interval(d.interval if d else None), d.n if d else "–")
+        ]
         without = list(a.without.values())
         rows.append([
             label(a.predictor), PREDICTORS.get(a.predictor, ("", "–"))[1], finding.verdict.kind, a.n, a.families,
@@ -128,7 +142,7 @@ def association_table(outcome: Outcome) -> str:
             number(a.p_families, ".2g"), number(a.p_holm, ".2g"),
             interval((min(without), max(without))) if without else "–", number(a.spearman),
             interval(a.spearman_families), number(a.pearson), interval(a.pearson_families), number(a.r2_linear),
-            number(a.r2_rank), number(d.difference if d else None), interval(d.interval if d else None),
+            number(a.r2_rank), *above,
         ])  # fmt: skip
     return rows_of(headings, rows)
 
@@ -156,25 +170,21 @@ def _limits(outcome: Outcome) -> list[str]:
 def regret_table(means: Sequence[Mean]) -> str:
     """Return what each way to pick ε loses against the best one (columns), for every kind of accuracy (rows).
 
-    Names are those of ``tabling.regrets``. Each cell has the mean over encoders, and its interval over families.
+    Names are those of ``tabling.regrets``. Each cell has the mean over encoders, its interval over families, and n.
     """
     cells = {tuple(mean.name.split(" ", 1)): mean for mean in means}
     kinds, goals = (list(dict.fromkeys(key[place] for key in cells)) for place in (0, 1))
     kinds.sort(key=lambda kind: (kind.startswith("regret"), kind.endswith(("zero", "chance")), kind))
-    rows = []
-    for goal in goals:
-        own = [cells.get((kind, goal)) for kind in kinds]
-        n, families = max((m.n, m.families) for m in own if m is not None)
-        rows.append([goal, n, families, *map(_share, own)])
-    return rows_of(["against the best ε", "n", "families", *map(_picked_by, kinds)], rows)
+    rows = [[goal, *(_share(cells.get((kind, goal))) for kind in kinds)] for goal in goals]
+    return rows_of(["against the best ε", *map(_picked_by, kinds)], rows)
 
 
 def _share(mean: Mean | None) -> str:
     if mean is None:
         return "–"
     form = ".0f" if mean.name.startswith("agrees") else ".2f"
-    ends = "" if mean.interval is None else f" ({' to '.join(number(100 * v, form) for v in mean.interval)})"
-    return f"{number(100 * mean.mean, form)} %{ends}"
+    ends = "" if mean.interval is None else f"{' to '.join(number(100 * v, form) for v in mean.interval)}; "
+    return f"{number(100 * mean.mean, form)} % ({ends}n = {mean.n})"
 
 
 def _picked_by(kind: str) -> str:
@@ -190,29 +200,29 @@ def _picked_by(kind: str) -> str:
     return f"lost by {told.get(protocol) or f'the pick of the {protocol} score'}"
 
 
-def _grids(explored: Mapping[str, tuple[float, int]]) -> list[str]:
+def _grids(explored: Mapping[str, Look]) -> list[str]:
     """Return a table a protocol of τ by ε (rows) and threshold (columns)."""
-    cells: dict[str, dict[tuple[float, float], tuple[float, int]]] = {}
+    cells: dict[str, dict[tuple[float, float], Look]] = {}
     others = []
-    for name, value in explored.items():
+    for name, look in explored.items():
         kind, bracket, inside = name.partition("[")
         if bracket:
             epsilon, threshold = (float(v) for v in inside.rstrip("]").split(","))
-            cells.setdefault(kind, {})[epsilon, threshold] = value
+            cells.setdefault(kind, {})[epsilon, threshold] = look
         else:
-            others.append([name, value[1], number(value[0])])
+            others.append([name, look.n, number(look.tau), interval(look.interval)])
     parts = []
     for kind, found in cells.items():
         epsilons, thresholds = (sorted({key[i] for key in found}) for i in (0, 1))
         rows = [
-            [
-                f"{e:g}",
-                *(f"{number(found[e, t][0])} (n = {found[e, t][1]})" if (e, t) in found else "–" for t in thresholds),
-            ]
-            for e in epsilons
+            [f"{e:g}", *(_looked_at(found[e, t]) if (e, t) in found else "–" for t in thresholds)] for e in epsilons
         ]
         parts += [rows_of([f"{label(kind)}: ε", *(f"a_t = {t:g}" for t in thresholds)], rows)]
-    return [*parts, rows_of(["other numbers", "n", "τ"], others)] if others else parts
+    return [*parts, rows_of(["other numbers", "n", "τ", "95 % over families"], others)] if others else parts
+
+
+def _looked_at(look: Look) -> str:
+    return f"{number(look.tau)} ({interval(look.interval)}; n = {look.n})"
 
 
 def encoder_table(table: Sequence[Row]) -> str:
@@ -243,7 +253,10 @@ _READING = f"""- τ is Kendall's τ-b, ρ Spearman's, r Pearson's. n is the numb
 - A predictor that sees "{PICTURES}" has seen the data set it predicts, one that sees "{LABELS}" its
   classes too; a score sees nothing.
 - The noise ceiling counts the error of the outcome alone. That of a score (± in the list of encoders) lowers what it
-  can reach further."""
+  can reach further.
+- "Whether it learned" is one bit: 0 of untrained encoders and of those trained on random labels, 1 of all others. It
+  was added when all encoders had been seen, and is never tested. A predictor that is not above it has not been shown to
+  tell more than that."""
 
 
 def _rule() -> str:
