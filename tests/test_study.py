@@ -140,6 +140,18 @@ class TestMeasures:
         ]
         assert measures.logme(rows, labels) == pytest.approx(np.mean(best) / n, abs=1e-6)
 
+    def test_h_score_sees_a_direction_of_little_variance(self):
+        noise = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+        labels = np.array([0, 0, 1, 1])
+        # The classes are told by a coordinate of a hundred-millionth of the other's variance.
+        rows = np.concatenate([noise, 1e-4 * (2.0 * labels[:, None] - 1)], axis=1)
+        assert measures.h_score(rows, labels) == pytest.approx(1, rel=1e-6)
+
+    def test_few_rows_of_a_ball_are_shrunk_to_it(self):
+        # Four rows with the covariance of a ball, as far as can be told: all that differs is noise, and α is 1.
+        rows = np.array([[1.0, 0.1], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.1]])
+        assert measures.h_score(rows, [0, 0, 1, 1], shrink=True) == pytest.approx(0, abs=1e-12)
+
     def test_logme_of_labels_without_a_linear_part_is_that_of_noise_alone(self):
         rows = np.array([[1.0], [-1.0], [1.0], [-1.0]] * 5)
         labels = np.array([0, 0, 1, 1] * 5)
@@ -318,6 +330,19 @@ class TestAssociation:
         assert found.p == 1 / 1000
         assert set(found.without.values()) == {1.0}
         assert (found.n, found.families) == (24, 6)
+
+    def test_each_coefficient_has_the_spread_of_its_own_over_families(self):
+        x, y, families = study(np.random.default_rng(4), 0.6, 0.5)
+        y = np.exp(1.5 * y)
+        found = associate(x, y, families)
+        counts = of.family_counts(families, 400, 0).astype(int)
+        told = {"kendall": stats.kendalltau, "spearman": stats.spearmanr, "pearson": stats.pearsonr}
+        kept = (found.tau_families, found.spearman_families, found.pearson_families)
+        for (_, function), interval in zip(told.items(), kept, strict=True):
+            drawn = np.array([function(np.repeat(x, c), np.repeat(y, c))[0] for c in counts])
+            spread = of.family_spread(function(x, y)[0], drawn, 6)
+            assert interval == pytest.approx(spread.interval, abs=1e-9)
+        assert len({interval[0] for interval in kept}) == 3
 
     def test_same_seed_same_numbers(self):
         x, y, families = study(np.random.default_rng(0), 0.5, 0.3)
@@ -507,6 +532,17 @@ class TestVerdict:
         assert beaten.kind == "predicts, no better than the baseline"
         assert "no better than parameters does" in beaten.sentence
         assert verdict.verdict(shown, replace(better, tau=shown.tau)).kind == "predicts"
+        # What counts is τ of both on the encoders that have both.
+        gap = association.Difference("predictor", "parameters", 20, 6, -0.01, None, None)
+        assert verdict.verdict(shown, replace(better, tau=0.0), gap).kind == "predicts, no better than the baseline"
+        assert verdict.verdict(shown, better, replace(gap, difference=0.01)).kind == "predicts"
+        assert verdict.verdict(replace(shown, without={**shown.without, "family 2": 0.0})).kind == "no evidence"
+
+    @pytest.mark.parametrize(("count", "families"), [(5, 5), (11, 11), (24, 4)])
+    def test_a_perfect_order_of_few_is_no_evidence(self, count, families):
+        found = associate(np.arange(count), np.arange(count), [f"{k % families}" for k in range(count)])
+        assert verdict.verdict(found).kind == "no evidence"
+        assert "fewer than 5 families, or than 12 encoders" in verdict.verdict(found).sentence
 
     def test_a_sentence_says_what_is_still_possible(self, shown):
         found = replace(shown, tau=0.15, tau_families=(-0.2, 0.45), p_holm=0.4, detectable_families=0.5)

@@ -39,7 +39,10 @@ def test_pixels_have_the_contrast_and_the_colours_of_pictures():
     values = images.double().numpy() - 0.5
     assert values.mean() == pytest.approx(0, abs=4 * 0.25 / np.sqrt(8192))
     # The slowest waves hold much of the power: about 100 independent numbers an image, 1 % in all with a wide margin.
-    assert values.std() == pytest.approx(texture.CONTRAST, rel=0.02)
+    assert values.std() == pytest.approx(0.25, rel=0.02)
+    # The mean of an image varies as its slowest wave does, which is not in it twice.
+    power = np.abs(np.fft.fft2(values[:, 0]))[:, [0, 0], [0, 1]] ** 2
+    assert power[:, 0].mean() == pytest.approx(power[:, 1].mean(), rel=5 * np.sqrt(3 / 8192))
     channels = np.corrcoef(values.transpose(1, 0, 2, 3).reshape(3, -1))
     np.testing.assert_allclose(channels, 0.9 + 0.1 * np.eye(3), atol=0.01)
 
