@@ -53,7 +53,8 @@ With a model:
     scales (list of `float`): half the distance between the class means in image space, in (0, 1000]; default
         0.1, 0.2, ..., 4.9.
     seed (`int`): of the drawn images, at least 0; default 0. Same seed, same number.
-    direction (`str`): what the classes differ along: "uniform" (default), "random", or "texture"; see docs/validity.md.
+    direction (`str`): what the classes differ along: "uniform" (default), "random", or "texture": of the population
+        protocol, and to be read by `kappa`, as its scores are mostly 0 (docs/validity.md).
     revision (`str`): branch, tag or commit on the Hub; the result holds the commit hash.
     pooling (`str`): "cls", "mean", "cls+mean", "pooler" or "projected"; default by the rule in docs/encoders.md.
     device (`str`): such as "cuda:0"; default the accelerator, or the CPU.

@@ -26,7 +26,10 @@ TrustRemoteCode = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same number.")]
 Direction = Annotated[
-    str | None, typer.Option(help="What the classes differ along: uniform (default), random, or texture.")
+    str | None,
+    typer.Option(
+        help="What the classes differ along: uniform (default), random, or texture (population protocol; read κ)."
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="Such as cpu or cuda:0; default the accelerator.")]
 Dtype = Annotated[str | None, typer.Option(help="float32 (default), bfloat16, float16 or float64.")]

@@ -11,6 +11,7 @@ from .cache import Listed
 from .checking import Check
 from .comparison import Comparison, headings, quantity, rows
 from .report import Report
+from .settings import TEXTURE
 
 
 def print_report(report: Report) -> None:
@@ -32,6 +33,23 @@ def print_report(report: Report) -> None:
     if report.protocol == "paper" and settings.samples is not None:
         size = f"{len(report.scales)} scales × 2 splits × {settings.samples} images = {size}"
     console.print(f"{report.protocol} protocol: {size}", soft_wrap=True)
+    if settings.direction == TEXTURE:
+        console.print(_kappas(report))
+    else:
+        console.print(_scores(report))
+        headline, interval = "undefined", ""
+        if report.synbench_score is not None:
+            headline = f"{report.synbench_score:.4f}"
+        if report.stderr is not None and report.interval is not None:
+            low, high = report.interval
+            interval = f"  (95 % interval {low:.4f} to {high:.4f}, standard error {report.stderr:.4f})"
+        console.print(f"[bold]synbench_score {headline}[/bold]{interval}", soft_wrap=True)
+    console.print(report.meaning, soft_wrap=True, markup=False)
+    for warning in report.warnings:
+        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+
+
+def _scores(report: Report) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         title="SynBench-Score by ε (rows) and threshold accuracy a_t",
@@ -47,17 +65,18 @@ def print_report(report: Report) -> None:
     for number, (epsilon, row) in enumerate(zip(report.epsilons, report.scores, strict=True)):
         kappa = [] if report.kappa is None else [f"{report.kappa[number]:.3f}"]
         table.add_row(f"{epsilon:g}", *kappa, *("–" if value is None else f"{value:.3f}" for value in row))
-    console.print(table)
-    headline, interval = "undefined", ""
-    if report.synbench_score is not None:
-        headline = f"{report.synbench_score:.4f}"
-    if report.stderr is not None and report.interval is not None:
-        low, high = report.interval
-        interval = f"  (95 % interval {low:.4f} to {high:.4f}, standard error {report.stderr:.4f})"
-    console.print(f"[bold]synbench_score {headline}[/bold]{interval}", soft_wrap=True)
-    console.print(report.meaning, soft_wrap=True, markup=False)
-    for warning in report.warnings:
-        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+    return table
+
+
+def _kappas(report: Report) -> Table:
+    """Of textures κ is what to read: most scores are 0 there, surely, whatever the encoder keeps."""
+    table = Table(box=box.SIMPLE_HEAD, title="κ of textures by ε", title_justify="left")
+    for name in ("ε", "κ", "95 % interval"):
+        table.add_column(name, justify="right")
+    for epsilon, kappa, interval in zip(report.epsilons, report.kappa or [], report.kappa_interval or [], strict=False):
+        around = "–" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+        table.add_row(f"{epsilon:g}", "–" if kappa is None else f"{kappa:.3f}", around)
+    return table
 
 
 def print_comparison(comparison: Comparison) -> None:

@@ -122,6 +122,9 @@ def test_options_reach_the_study(run):
 
 
 def test_textures_are_scored_and_told_as_such(run):
+    code, out, _ = run("score", "--direction", "texture", "--images", "512")
+    # A score of 0 ± 0 would say that nothing is kept, surely; κ says what is.
+    assert (code, "κ of textures by ε" in out, "synbench_score" in out) == (0, True, False)
     code, out, _ = run("score", "--direction", "texture", "--images", "512", "--json")
     report = json.loads(out)
     assert (code, report["settings"]["direction"]) == (0, "texture")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from synbench.errors import ArgumentError
@@ -57,6 +58,20 @@ class Asked:
         for name in ("train_images", "test_images"):
             if getattr(self, name) is not None:
                 check_integer(name, getattr(self, name), least=1, remedy="None takes all")
+
+
+def real(value: Any) -> float:
+    """Return a real number as a float, and anything else, also a bool, as NaN.
+
+    >>> real(1), real("0.5"), real(True)
+    (1.0, nan, nan)
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _rising(name: str, values: Any, remedy: str) -> tuple[float, ...]:

@@ -12,7 +12,6 @@ In the paper protocol an ε > 0 can win where images are few for the width, as a
 
 import math
 from collections.abc import Mapping, Sequence
-from numbers import Real
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +23,8 @@ from scipy.stats import norm
 from synbench.errors import ArgumentError
 from synbench.report import Record, Report
 from synbench.settings import HEADLINE_THRESHOLD
+
+from .asking import real
 
 LEVEL = 0.95
 """The probability that all differences lie in their intervals, and with them that each best ε is among those named."""
@@ -83,9 +84,9 @@ def recommend_epsilon(
     (0.0, [0.0...])
     """
     report = _read(report)
-    if isinstance(margin, bool) or not isinstance(margin, Real) or not 0 <= margin < math.inf:
+    if not 0 <= real(margin) < math.inf:
         raise ArgumentError(f"margin must be at least 0, a difference of scores such as {MARGIN}, got {margin!r}.")
-    if isinstance(threshold, bool) or not isinstance(threshold, Real) or threshold not in report.thresholds:
+    if real(threshold) not in report.thresholds:
         raise ArgumentError(
             f"threshold must be one of {report.thresholds}, those of this report, got {threshold!r}. For another, "
             f"score the encoder again with that one in thresholds=."

@@ -3,7 +3,6 @@
 
 import math
 import warnings
-from numbers import Real
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from sklearn.utils import multiclass, validation
 from synbench.errors import ArgumentError, RepresentationError
 from synbench.settings import check_integer
 
+from .asking import real
 from .objective import exponent, separation
 from .solver import minimise
 
@@ -235,25 +235,15 @@ def _validated(probe: RobustLinearProbe, *data: Any, **options: Any) -> Any:
     return probe._validate_data(*data, **options)  # noqa: SLF001 - before scikit-learn 1.6
 
 
-def _number(value: Any) -> float:
-    """Return a real number as a float, and anything else, also a bool, as NaN."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return math.nan
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
 def _positive(name: str, value: Any, remedy: str) -> float:
-    number = _number(value)
+    number = real(value)
     if not 0 < number < math.inf:
         raise ArgumentError(f"{name} must be a positive number, got {value!r}; {remedy}.")
     return number
 
 
 def _checked_epsilon(epsilon: Any) -> float:
-    number = _number(epsilon)
+    number = real(epsilon)
     if not 0 <= number < 1:
         raise ArgumentError(
             f"epsilon must lie in [0, 1): it is relative to the distance from a class mean to the midpoint, "
