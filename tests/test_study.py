@@ -713,13 +713,18 @@ class TestTabling:
 
     def test_without_an_attack_there_is_no_robust_accuracy(self):
         found = tabling.outcomes(probe_report([0.6, 0.7, 0.65, 0.5, 0.4]))
-        assert set(found) == {"clean", "clean_stderr", "clean_best", "clean_best_stderr"}
+        assert {k for k in found if not k.startswith("clean_at")} == {
+            "clean", "clean_stderr", "clean_best", "clean_best_stderr"
+        }  # fmt: skip
+        assert (found["clean_at[0]"], found["clean_at[0.8]"]) == (0.6, 0.4)
 
     def test_the_regret_of_the_recommended_epsilon(self):
         # The scores of the report fall with ε, so 0 is recommended; 0.2 is best.
         probe, report = probe_report([0.6, 0.7, 0.65, 0.5, 0.4]), make_report(score=0.6).to_dict()
         found = tabling.regrets(probe, report, "population")
         assert found == pytest.approx({
+            "recommended_population": 0.0,
+            "prefers_population": 1.0,
             "regret_population_recommended clean accuracy": 0.1,
             "agrees_population clean accuracy": 0.0,
             "regret_zero clean accuracy": 0.1,

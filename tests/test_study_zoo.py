@@ -50,20 +50,23 @@ def run(data, out, *more, name="resnet-256-supervised-1"):
     zoo.main([str(data), str(out), "--only", name, "--quick", "--classes", *map(str, CLASSES), *more])
 
 
-@pytest.mark.parametrize("recipes", LISTS.values(), ids=LISTS)
+TESTED = {name: recipes for name, recipes in LISTS.items() if name != "shallow"}
+
+
+@pytest.mark.parametrize("recipes", TESTED.values(), ids=TESTED)
 def test_each_list_has_many_kinds(recipes):
     assert len(recipes) == 32
-    assert {recipe.family for recipe in recipes} == set(FAMILIES)
+    assert {recipe.family for recipe in recipes} == set(FAMILIES) - {"shallow"}
     assert {recipe.pretext for recipe in recipes} == {*pretexts.PRETEXTS, "untrained"}
     widths = {recipe.width for recipe in recipes}
     assert (min(widths), max(widths)) == (64, 384)
 
 
-def test_no_encoder_is_in_both_lists():
+def test_no_encoder_is_in_two_lists():
     # A name is a seed: encoders of one name begin with the same weights.
-    assert len({recipe.name for recipe in ALL}) == len({recipe.seed for recipe in ALL}) == 64
+    assert len({recipe.name for recipe in ALL}) == len({recipe.seed for recipe in ALL}) == 68
     kinds = [{(recipe.family, recipe.width, recipe.pretext) for recipe in recipes} for recipes in LISTS.values()]
-    assert not kinds[0] & kinds[1]
+    assert len(set().union(*kinds)) == sum(map(len, kinds))
 
 
 def test_every_recipe_fits_its_task():
@@ -73,7 +76,7 @@ def test_every_recipe_fits_its_task():
         assert (recipe.most is not None) == (recipe.pretext == "shuffled"), recipe
 
 
-@pytest.mark.parametrize("recipes", LISTS.values(), ids=LISTS)
+@pytest.mark.parametrize("recipes", TESTED.values(), ids=TESTED)
 @pytest.mark.parametrize("count", [8, 12, 16, 24])
 def test_every_first_part_is_diverse(count, recipes):
     first = recipes[:count]

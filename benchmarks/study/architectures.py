@@ -1,4 +1,4 @@
-"""Small vision architectures of seven families for pictures of 32 x 32, by the width of their representation."""
+"""Small vision architectures of eight families for pictures of 32 x 32, by the width of their representation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +71,14 @@ def poolformer(width: int) -> Any:
     return PoolFormerModel(PoolFormerConfig(**sizes, **stem, num_encoder_blocks=3, layer_scale_init_value=0.1))
 
 
+def shallow(width: int) -> Any:
+    """Return a ResNet of one layer behind its stem: without training, a few random features of small patches."""
+    from transformers import ResNetConfig, ResNetModel
+
+    sizes: dict[str, Any] = {"embedding_size": width, "hidden_sizes": [width], "depths": [1]}
+    return ResNetModel(ResNetConfig(**sizes, layer_type="basic", downsample_in_first_stage=False))
+
+
 @dataclass(frozen=True)
 class Family:
     """How encoders of one architecture are made, by the width of their representation, and how fast they learn."""
@@ -87,4 +95,5 @@ FAMILIES = {
     "regnet": Family(regnet, 3e-3),
     "dinov2": Family(dinov2, 1e-3),
     "swin": Family(swin, 1e-3),
+    "shallow": Family(shallow, 3e-3),
 }

@@ -98,6 +98,9 @@ SECOND = (
 )
 """The same families, other widths, tasks and lengths: to test on what the first list suggested."""
 
-LISTS: dict[str, tuple[Recipe, ...]] = {"first": FIRST, "second": SECOND}
+SHALLOW = tuple(Recipe("shallow", width, "untrained", 0) for width in (64, 128, 256, 384))
+"""One random layer each, to see what little it takes: for a look, in neither of the lists that are tested."""
 
-ALL = (*FIRST, *SECOND)
+LISTS: dict[str, tuple[Recipe, ...]] = {"first": FIRST, "second": SECOND, "shallow": SHALLOW}
+
+ALL = (*FIRST, *SECOND, *SHALLOW)

@@ -1,5 +1,6 @@
 """From what is kept of each encoder to the plain tables that are analysed: a table a dataset, a row an encoder."""
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -151,7 +152,8 @@ def outcomes(probe: Mapping[str, Any]) -> dict[str, float | None]:
     """Return the outcomes of a probe report: at ε = 0, its first level, and the best of all ε.
 
     Each has its standard error beside it where that is known. The best of several ε was picked on the pictures it
-    is measured on, so it is a little too good, for every encoder.
+    is measured on, so it is a little too good, for every encoder. What each ε gives stands beside, as ``clean_at[ε]``
+    and ``robust_at[ε]@RADIUS``.
     """
     levels, attack = probe["levels"], probe["attack"]
     found: dict[str, float | None] = {}
@@ -164,6 +166,10 @@ def outcomes(probe: Mapping[str, Any]) -> dict[str, float | None]:
                 if count:
                     found[f"{column}_stderr"] = binomial_stderr(value, count)
 
+    for level in levels:
+        found[f"clean_at[{level['epsilon']:g}]"] = level["clean"]
+        for radius, share in zip([] if attack is None else attack["radii"], level["robust"] or [], strict=True):
+            found[f"robust_at[{level['epsilon']:g}]@{radius:g}"] = share
     keep("clean", "", [level["clean"] for level in levels], probe["dataset"]["test_images"])
     if attack is not None:
         for place, radius in enumerate(attack["radii"]):
@@ -187,19 +193,23 @@ def regrets(probe: Mapping[str, Any], report: Mapping[str, Any], protocol: str) 
 
     For clean accuracy and robust accuracy at each radius: ``regret_PROTOCOL_recommended WHAT``, and once for all
     protocols ``regret_zero WHAT`` and ``regret_chance WHAT`` (the mean over ε). ``agrees_PROTOCOL WHAT`` is 1 where
-    that ε is one of the best. It is the ε with the best score, also where others are as good: who has to take one
-    takes that. Nothing where scores are undefined, or where that ε was not probed.
+    that ε is one of the best. It is the recommended one, and where there is no preference the one with the best score:
+    who has to take one takes that. Nothing where scores are undefined, or where that ε was not probed.
+    ``prefers_PROTOCOL`` is 1 where there is a preference, and ``recommended_PROTOCOL`` that ε.
     """
     levels = {level["epsilon"]: level for level in probe["levels"]}
-    try:
-        best = recommend_epsilon(Report.from_dict(dict(report)), HEADLINE_THRESHOLD).best
-    except ArgumentError:
-        best = None
+    found: dict[str, float] = {}
+    best = None
+    with contextlib.suppress(ArgumentError):
+        advice = recommend_epsilon(Report.from_dict(dict(report)), HEADLINE_THRESHOLD)
+        best = advice.best if advice.epsilon is None else advice.epsilon
+        found[f"prefers_{protocol}"] = float(advice.epsilon is not None)
+        if advice.epsilon is not None:
+            found[f"recommended_{protocol}"] = advice.epsilon
     wanted = {"clean accuracy": {e: level["clean"] for e, level in levels.items()}}
     if probe["attack"] is not None:
         for place, radius in enumerate(probe["attack"]["radii"]):
             wanted[f"robust accuracy at {radius:g}"] = {e: level["robust"][place] for e, level in levels.items()}
-    found: dict[str, float] = {}
     for name, values in wanted.items():
         most = max(values.values())
         if best in values:
