@@ -21,9 +21,9 @@ from synbench.settings import SCALES, Settings, make_settings, with_sizes
 from synbench.study import Study
 
 _DESCRIPTION = """\
-SynBench tells how good a pretrained vision encoder is without any data. It draws two Gaussian classes in image space,
-where the best trade-off between accuracy and robustness is known in closed form, embeds them, and reports how much of
-that optimum the representations keep: 1 is all of it, 0 is nothing.
+SynBench tells how much of a known optimum a pretrained vision encoder keeps, without any data. It draws two Gaussian
+classes in image space, where the best trade-off between accuracy and robustness is known in closed form, embeds them,
+and reports how much of that optimum the representations keep: 1 is all of it, 0 is nothing.
 """
 
 _CITATION = """\

@@ -1,4 +1,4 @@
-"""SynBench: how good is a pretrained vision encoder, told without any data.
+"""SynBench: how much of a known optimum a pretrained vision encoder keeps, told without any data.
 
 >>> import synbench
 >>> report = synbench.score("synbench:demo", images=1024)

@@ -30,7 +30,7 @@ _HEAD_START = 2.0
 
 app = typer.Typer(
     name="synbench",
-    help="Tell how good a pretrained vision encoder is, without any data.",
+    help="Tell how much of a known optimum a pretrained vision encoder keeps, without any data.",
     epilog=_EPILOG,
     no_args_is_help=True,
     add_completion=False,

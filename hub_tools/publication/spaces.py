@@ -165,7 +165,7 @@ def _gradio() -> str:
 _INTRODUCTION = """\
 # SynBench
 
-How good is a pretrained vision encoder? Told without any data, against a known optimum: SynBench draws two Gaussian
+How much of a known optimum does a pretrained vision encoder keep? Told without any data: SynBench draws two Gaussian
 classes in image space, where the best trade-off between accuracy and robustness is known in closed form, embeds them,
 and reports how much of that optimum the representations keep: 1 is all of it, 0 is nothing.
 """
@@ -229,7 +229,7 @@ _PAGE = """\
   @media (prefers-color-scheme: dark) {{ body {{ color: #e5e7eb; background: #111827 }} pre {{ background: #1f2937 }} }}
 </style>
 <h1>SynBench</h1>
-<p>How good is a pretrained vision encoder? Told without any data, against a known optimum: two Gaussian classes in
+<p>How much of a known optimum does a pretrained vision encoder keep? Told without any data: two Gaussian classes in
 image space are embedded, and the score is the share of the best robustness-accuracy trade-off that is left.</p>
 <pre>pip install git+https://huggingface.co/spaces/{repo_id}</pre>
 <pre>import evaluate

@@ -82,7 +82,7 @@ button[role="tab"].selected { color: #1d4ed8 }
 .dark .diff .plus { color: #86efac } .dark .diff .minus { color: #fca5a5 }
 """
 
-HEAD = '<meta name="description" content="How good is a pretrained vision encoder? Told without any data.">'
+HEAD = '<meta name="description" content="How much of a known optimum does a pretrained vision encoder keep? Told without any data.">'
 
 
 async def _not_signed_in(request: Request, error: OAuthError) -> RedirectResponse:

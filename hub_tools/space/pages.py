@@ -25,7 +25,7 @@ __all__ = ["LAUNCH", "build"]
 
 _TITLE = """\
 # SynBench
-How good is a pretrained vision encoder? Told without any data, against a known optimum.
+How much of a known optimum does a pretrained vision encoder keep? Told without any data.
 """
 _TABS = ("score", "compare", "leaderboard", "programs", "about")
 _SUGGESTIONS = 8
