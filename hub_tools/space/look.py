@@ -82,7 +82,8 @@ button[role="tab"].selected { color: #1d4ed8 }
 .dark .diff .plus { color: #86efac } .dark .diff .minus { color: #fca5a5 }
 """
 
-HEAD = '<meta name="description" content="How much of a known optimum does a pretrained vision encoder keep? Told without any data.">'
+_WHAT = "How much of a known optimum does a pretrained vision encoder keep? Told without any data."
+HEAD = f'<meta name="description" content="{_WHAT}">'
 
 
 async def _not_signed_in(request: Request, error: OAuthError) -> RedirectResponse:
