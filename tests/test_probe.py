@@ -655,7 +655,7 @@ def test_the_picture_without_attacks_and_without_a_score(report):
     ]
     told = report.model_copy(update={"attack": None, "levels": bare, "recommendation": None})
     (axes,) = plot_probe(told).axes
-    assert [text.get_text() for text in axes.texts] == ["clean"]
+    assert [text.get_text() for text in axes.texts] == ["clean", "ball of 0.6", "on DatasetDict"]
 
 
 def test_the_table(report, capsys, monkeypatch):
