@@ -10,6 +10,7 @@ from synbench.probe.drawing import plot_probe, save_probe
 from synbench.probe.intervals import wilson
 from synbench.probe.lettering import apart, shortened, width_of
 from synbench.probe.measuring import probe
+from synbench.probe.printing import print_probe
 from synbench.probe.record import Difference, ProbeReport
 
 EPSILONS = [0.0, 0.2, 0.4, 0.6, 0.8]
@@ -228,3 +229,45 @@ def test_what_the_probe_notes_of_a_strange_score_is_read_by_the_picture():
 def test_the_picture_of_every_kind_is_saved(measured, tmp_path):
     save_probe(told(measured, radii=[], recommended=0.2), tmp_path / "p.pdf")
     assert (tmp_path / "p.pdf").stat().st_size > 1000
+
+
+def lines_of(report, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_probe(report)
+    return capsys.readouterr().out.splitlines()[3:]
+
+
+@pytest.mark.parametrize(("count", "columns"), [(4, 80), (7, 80), (12, 80), (12, 40), (4, 120), (7, 120)])
+def test_no_number_vanishes_from_the_tables(measured, capsys, monkeypatch, count, columns):
+    radii = [round(0.01 + 0.05 * k, 2) for k in range(count)]
+    shares = [[round((99 - 3 * k - row) / 100, 2) for k in range(count)] for row in range(5)]
+    report = told(measured, radii=radii, shares=shares)
+    lines = lines_of(report, capsys, monkeypatch, columns)
+    tables = [line for line in lines if line.startswith(" ")]
+    assert max(map(len, tables)) <= columns
+    cells = {cell for line in tables for cell in line.split()}
+    for level in report.levels:
+        for share in (level.clean, *level.robust, *level.certified[1:]):
+            assert f"{100 * share:.1f}" in cells
+    assert {f"{radius:g}" for radius in radii} < cells
+    assert "0.123" in cells
+    assert "90.0–99.0" in cells
+    assert any(line.rstrip().endswith("median ℓ2") for line in tables)
+    assert not any("…" in line for line in tables)
+
+
+def test_the_tables_of_the_usual_grid_fit_into_80_columns_as_two(measured, capsys, monkeypatch):
+    report = told(measured)
+    lines = lines_of(report, capsys, monkeypatch, 80)
+    assert lines[0] == "Accuracy (%) by ε: clean, and of 100 attacked pictures within each ℓ2 radius"
+    assert max(map(len, lines[: lines.index(report.meaning)])) <= 80
+    at = lines.index("Certified (%) in representation space: probe of ε in rows, ball of ε in columns")
+    assert lines[at + 2].split() == ["ε", "0.2", "0.4", "0.6", "0.8"]
+    for row, level in enumerate(report.levels):
+        assert lines[at + 4 + row].split() == [f"{level.epsilon:g}", *(f"{100 * s:.1f}" for s in level.certified[1:])]
+
+
+def test_of_one_epsilon_nothing_is_certified(measured, capsys, monkeypatch):
+    lines = lines_of(told(measured, epsilons=[0.0], radii=[]), capsys, monkeypatch, 80)
+    assert lines[0] == "Clean accuracy (%) by ε"
+    assert not any("Certified" in line for line in lines)
