@@ -57,7 +57,13 @@ class Asked:
         check_integer("seed", self.seed, least=0, remedy="every seed gives its own choice, 0 included")
         for name in ("train_images", "test_images"):
             if getattr(self, name) is not None:
-                check_integer(name, getattr(self, name), least=1, remedy="None takes all")
+                remedy = "all are taken by 0 on the command line, and by None in Python"
+                check_integer(name, getattr(self, name), least=1, remedy=remedy)
+        if self.train_images is not None and self.folds > self.train_images:
+            raise ArgumentError(
+                f"folds must be at most train_images, {self.train_images:,}, as a fold has a picture or more, got "
+                f"{self.folds:,}; 5 is usual."
+            )
 
 
 def real(value: Any) -> float:

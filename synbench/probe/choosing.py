@@ -79,19 +79,24 @@ def choose(
     names = [name for name in all_names if name in present and (asked is None or name in asked)]
     if asked is not None and (absent := [name for name in asked if name not in names]):
         raise ArgumentError(f"there is no picture of {absent[0]!r} in the split {train_split!r}. Leave that class out.")
+    left_out = said.count(None)
     if len(names) < 2:
+        none = (
+            f" {left_out:,} pictures have no label in the column {label_column!r}: if integers below 0 are classes "
+            f"there, cast them, by dataset.cast_column({label_column!r}, datasets.Value('string'))."
+        )
         raise ArgumentError(
             f"expected pictures of two classes or more in the split {train_split!r}, got {len(names)}. "
-            f"Pass another train_split= or label_column=."
+            f"Pass another train_split= or label_column=.{none * bool(left_out)}"
         )
-    if left_out := said.count(None):
+    if left_out:
         warnings.append(f"{left_out:,} pictures of the split {train_split!r} have no label, and were left out.")
     labels = _indices(said, names)
     found = _test_labels(opened, train_split, test_split, label_column, names, warnings)
     if found is not None and classes is None and (others := len(found[2]) - int((found[2] >= 0).sum())):
         warnings.append(f"{others:,} pictures of the split {found[0]!r} have another label or none, and were left out.")
     if found is None:
-        held = _held_out(labels, seed, train_split)
+        held = _held_out(labels, seed, train_split, label_column)
         warnings.append(
             f"There is no split to test on, so {len(held):,} of the {int((labels >= 0).sum()):,} pictures of "
             f"{train_split!r} were held out for that. Pass test_split= if there is another."
@@ -111,8 +116,8 @@ def choose(
     if (counts < 2).any():
         few = [name for name, count in zip(names, counts, strict=True) if count < 2]
         raise ArgumentError(
-            f"expected two pictures or more of every class to fit on, got {counts.min()} of {few[0]!r}. "
-            f"Leave that class out by classes=."
+            f"expected two pictures or more of every class to fit on, got {counts.min()} of {few[0]!r} in the column "
+            f"{label_column!r}. Leave that class out by classes=, or pass another label_column=."
         )
     fit = _subset(labels, train_images, [seed, SUBSET, 0], least=2)
     tried = _subset(test_labels, test_images, [seed, SUBSET, 1], least=1)
@@ -177,14 +182,14 @@ def _subset(labels: Int[np.ndarray, " n"], wanted: int | None, seed: list[int], 
     return rows
 
 
-def _held_out(labels: Int[np.ndarray, " n"], seed: int, split: str) -> Int[np.ndarray, " m"]:
+def _held_out(labels: Int[np.ndarray, " n"], seed: int, split: str, column: str) -> Int[np.ndarray, " m"]:
     """Return the rows to test on: of each class its share, so that two or more of it are left to fit on."""
     counts = np.bincount(labels[labels >= 0])
     if counts.max() < _FEWEST:
         raise ArgumentError(
             f"expected a class of {_FEWEST} pictures or more in the split {split!r}, as there is no split to test on "
-            f"and one in {_HELD_OUT} is held out for that, got at most {counts.max()}. Pass test_split=, or a dataset "
-            f"with more pictures."
+            f"and one in {_HELD_OUT} is held out for that, got at most {counts.max()} in the column {column!r}. Pass "
+            f"test_split=, another label_column=, or a dataset with more pictures."
         )
     rows = np.flatnonzero((labels >= 0) & (counts[labels] >= _FEWEST))
     few = len(np.unique(labels[rows]))

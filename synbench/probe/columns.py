@@ -69,7 +69,7 @@ def class_names(dataset: Any, column: str) -> tuple[list[str | None], list[str]]
 
     Args:
         dataset: a ``datasets.Dataset``.
-        column: of labels. A ``ClassLabel`` below 0 is none.
+        column: of labels. An integer below 0 is none, of a ``ClassLabel`` or not.
     """
     from datasets import ClassLabel
 
@@ -79,6 +79,7 @@ def class_names(dataset: Any, column: str) -> tuple[list[str | None], list[str]]
         names = list(feature.names)
         known = [v is not None and 0 <= v < len(names) for v in values]
         return [names[v] if k else None for v, k in zip(values, known, strict=True)], names
+    values = [None if isinstance(v, int) and v < 0 else v for v in values]
     return [None if v is None else str(v) for v in values], [str(v) for v in sorted({*values} - {None})]
 
 

@@ -1,6 +1,7 @@
 """Opening a dataset: of the Hub, a folder, parquet files, what ``save_to_disk`` wrote, or an object."""
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ def open_dataset(
         raise ArgumentError(f"dataset_revision= is for datasets on the Hub; {name!r} is on disk. Leave it out.")
     with _bars(shown=sys.stderr.isatty() if progress is None else progress), _told(name, local=local):
         if local and any((place / file).is_file() for file in _SAVED):
-            found = datasets.load_from_disk(str(place))
+            found = _saved(name, place)
         elif local and place.is_file():
             if place.suffix != ".parquet":
                 raise ArgumentError(f"expected a parquet file or a folder, got the file {name!r}. Pass its folder.")
@@ -85,6 +86,20 @@ def open_dataset(
             f"dataset_revision=."
         )
     return Opened(name, config, revision, commit, {str(key): value for key, value in splits.items()})
+
+
+def _saved(name: str, place: Path) -> Any:
+    """Return what ``save_to_disk`` wrote; a split without rows has no file there, which ``datasets`` cannot read."""
+    import datasets
+
+    for state in sorted(place.rglob("state.json")):
+        if json.loads(state.read_text()).get("_data_files") == []:
+            split = "the dataset" if state.parent == place else f"the split {state.parent.name!r} of the dataset"
+            raise ArgumentError(
+                f"expected pictures in every split, but {split} {name!r} is empty. Save it again without that split, "
+                f"or with pictures in it."
+            )
+    return datasets.load_from_disk(str(place))
 
 
 def _wanted(name: str, revision: str | None) -> str | None:

@@ -57,6 +57,8 @@ def report_of(found: Measured, *, seconds: float) -> ProbeReport:
         _level(found, at, right, None if held is None else (held[at], held[0])) for at in range(len(found.fitted))
     ]
     attack, warnings = None, [*found.warnings, *(note for f in found.fitted for note in f.warnings)]
+    if found.asked.folds > (folds := len(chosen.train)):
+        warnings.append(f"There are {folds:,} pictures to fit on, so there were {folds:,} folds of one picture each.")
     if found.attacked is not None and found.places is not None:
         attack = AttackTold(
             library="foolbox",
@@ -104,7 +106,7 @@ def report_of(found: Measured, *, seconds: float) -> ProbeReport:
         scale=found.scale,
         separation=found.separation,
         Cs=list(found.asked.Cs or ()),
-        folds=found.asked.folds,
+        folds=min(found.asked.folds, len(chosen.train)),
         seed=found.asked.seed,
         attack=attack,
         warnings=warnings,
