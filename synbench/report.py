@@ -54,6 +54,11 @@ class Versioned(Record):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
+            if other := _other(cls.called, values):
+                raise ArgumentError(
+                    f"expected a SynBench {cls.called}, but this is a {other}. Pass a {cls.called} of "
+                    f"{cls.written_by} --output."
+                ) from error
             problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'record'}: {e['msg']}" for e in error.errors()[:3])
             raise ArgumentError(
                 f"expected a SynBench {cls.called} of schema version {cls.model_fields['schema_version'].default}, but "
@@ -77,6 +82,17 @@ class Versioned(Record):
                 f"Write one by {cls.written_by} --output."
             ) from error
         return cls.from_dict(values)
+
+
+_TELLTALES = {"result": "synbench_score", "probe report": "levels", "comparison": "entries"}
+"""A field that each kind of record has, and no other."""
+
+
+def _other(called: str, values: Any) -> str | None:
+    """Return which other kind of record this is; None if it may be of the kind that was expected."""
+    if called not in _TELLTALES or not isinstance(values, dict) or _TELLTALES[called] in values:
+        return None
+    return next((kind for kind, field in _TELLTALES.items() if field in values), None)
 
 
 class Model(Record):

@@ -1,16 +1,22 @@
 """What is said where a data set, a file or a number is not what a probing expects."""
 
+import json
+
 import datasets
 import numpy as np
 import pytest
 from PIL import Image
 
+import synbench
 from synbench import ArgumentError
+from synbench.comparison import Comparison
 from synbench.probe.asking import Asked
 from synbench.probe.choosing import choose
 from synbench.probe.columns import class_names
 from synbench.probe.measuring import probe
 from synbench.probe.opening import open_dataset
+from synbench.probe.record import ProbeReport
+from synbench.report import Report
 
 HOW = {"Cs": [1.0], "attack_images": 0, "image_size": 4, "cache": False, "score": False, "epsilons": [0.0]}
 
@@ -65,3 +71,19 @@ def test_an_empty_split_that_was_saved_is_told(tmp_path, alone):
     said = "but the dataset '.*kept' is empty" if alone else "but the split 'test' of the dataset '.*kept' is empty"
     with pytest.raises(ArgumentError, match=f"expected pictures in every split, {said}"):
         open_dataset(tmp_path / "kept")
+
+
+def test_a_record_of_another_kind_is_told_by_its_name(tmp_path):
+    data = datasets.DatasetDict(train=pictures([0, 1] * 4), test=pictures([0, 1] * 4))
+    measured = probe(lambda x: x.flatten(1), data, **HOW)
+    (tmp_path / "p.json").write_text(measured.to_json())
+    said = r"expected a SynBench result, but this is a probe report\. Pass a result of synbench score --output\."
+    with pytest.raises(ArgumentError, match=said):
+        Report.read(tmp_path / "p.json")
+    with pytest.raises(ArgumentError, match="expected a SynBench comparison, but this is a probe report"):
+        Comparison.from_dict(json.loads(measured.to_json()))
+    scored = synbench.score(lambda x: x.flatten(1), image_size=4, images=512)
+    with pytest.raises(ArgumentError, match="expected a SynBench probe report, but this is a result"):
+        ProbeReport.from_dict(scored.to_dict())
+    with pytest.raises(ArgumentError, match="of schema version 2, but"):
+        ProbeReport.from_dict({"levels": []})
