@@ -271,3 +271,12 @@ def test_of_one_epsilon_nothing_is_certified(measured, capsys, monkeypatch):
     lines = lines_of(told(measured, epsilons=[0.0], radii=[]), capsys, monkeypatch, 80)
     assert lines[0] == "Clean accuracy (%) by ε"
     assert not any("Certified" in line for line in lines)
+
+
+def test_tables_are_as_wide_as_they_are_taken_to_be(measured, capsys, monkeypatch):
+    """One cell less than a table needs, and it comes in two."""
+    whole = max(len(line) for line in lines_of(told(measured), capsys, monkeypatch, 200) if line.startswith(" "))
+    for columns, count in ((whole, 2), (whole - 1, 3)):
+        lines = lines_of(told(measured), capsys, monkeypatch, columns)
+        assert sum(line.startswith(" ─") for line in lines) == count
+        assert not any("…" in line for line in lines)
