@@ -413,7 +413,7 @@ def test_a_report_survives_json_and_fits_its_schema(report, tmp_path):
     assert ProbeReport.from_dict(told) == report
     (tmp_path / "r.json").write_text(report.to_json())
     assert ProbeReport.read(tmp_path / "r.json") == report
-    with pytest.raises(ArgumentError, match=r"expected a SynBench probe report of schema version 1, but .*levels"):
+    with pytest.raises(ArgumentError, match=r"expected a SynBench probe report of schema version 2, but .*levels"):
         ProbeReport.from_dict({**told, "levels": []})
     short = {**told["levels"][0], "robust": [0.5]}
     with pytest.raises(ArgumentError, match="robust must have one number per radius"):
