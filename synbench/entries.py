@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float, Float64
 
 from .cache import KEY_FILE, LIMIT_VARIABLE, PIECE_FILE, digest_of, entries_root, limit, list_entries, replace_file
 
@@ -87,11 +87,14 @@ class Key:
 
 @dataclass(frozen=True)
 class Piece:
-    """The vectors of the images start … stop−1 of a part, and their coordinates (NaN where there are none)."""
+    """The vectors of the images start … stop−1 of a part, and their coordinates (NaN where there are none).
+
+    Vectors are float32; what else is kept here (see ``synbench.probe.kept``) may be of another kind.
+    """
 
     start: int
     stop: int
-    values: Float32[np.ndarray, "n d"]
+    values: Float[np.ndarray, "n d"]
     coordinates: Float64[np.ndarray, " n"]
 
 
@@ -102,7 +105,9 @@ class Entry:
         notes: what went wrong, for the report.
     """
 
-    def __init__(self, key: AnyKey, model: str, *, fresh: bool = False, clear: bool = True) -> None:
+    def __init__(
+        self, key: AnyKey, model: str, *, fresh: bool = False, clear: bool = True, holds: str = "representations"
+    ) -> None:
         """Open an entry; nothing is written before the first piece.
 
         Args:
@@ -110,10 +115,11 @@ class Entry:
             model: the name to list it by.
             fresh: read nothing that was stored before.
             clear: delete it in that case; of several processes, the main one does.
+            holds: what notes call what is kept.
         """
         self.folder = entries_root() / key.digest
         self.notes: list[str] = []
-        self._key, self._model, self._fresh = key, model, fresh
+        self._key, self._model, self._fresh, self._holds = key, model, fresh, holds
         self._left: float | None = None
         self._listed: tuple[int, dict[str, list[tuple[int, int]]]] = (-1, {})
         self._touched = -math.inf
@@ -164,7 +170,7 @@ class Entry:
                     if not again:
                         raise
         except OSError as error:
-            self._stop(f"Representations could not be kept in the cache ({error.strerror or error}).")
+            self._stop(f"{self._holds.capitalize()} could not be kept in the cache ({error.strerror or error}).")
 
     def _store(self, name: str, content: bytes) -> None:
         if self._left is None or not (self.folder / KEY_FILE).exists():
@@ -200,7 +206,7 @@ class Entry:
         self._left = min(room, 64e6) - size
         if self._left < 0:
             self._stop(
-                f"The cache is full ({limit() / 1e9:g} GB), so not all representations were kept. Raise "
+                f"The cache is full ({limit() / 1e9:g} GB), so not all {self._holds} were kept. Raise "
                 f"{LIMIT_VARIABLE}, or make room by `synbench cache rm`."
             )
 
@@ -252,9 +258,9 @@ class Entry:
                 return piece
         with contextlib.suppress(OSError):
             file.unlink()
-        self.notes.append(
-            f"A stored piece of the representations (images {start} to {stop - 1}) was damaged; it was embedded again."
-        )
+        place = f"images {start} to {stop - 1}" if self._holds == "representations" else f"{start} to {stop - 1}"
+        made = "embedded" if self._holds == "representations" else "made"
+        self.notes.append(f"A stored piece of the {self._holds} ({place}) was damaged; it was {made} again.")
         return None
 
     def _checksum(self, part: str, piece: Piece) -> str:

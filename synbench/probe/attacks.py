@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from synbench.batching import BatchSize
 from synbench.encoders import Encoder, evaluating
+from synbench.entries import Entry, Piece
 from synbench.errors import SynBenchError
 from synbench.random_state import kept
 
@@ -40,6 +41,7 @@ _RANGE = 20.0
 """Of the logits of a picture: a softmax of them sees the nearest class first, and is far from underflow."""
 
 _ROUNDING = 1e-6
+_PART = "attacks"
 
 
 def withstood(norms: Float[np.ndarray, " n"], radius: float) -> Bool[np.ndarray, " n"]:
@@ -79,12 +81,14 @@ def attack(
     steps: int = 100,
     batch_size: BatchSize,
     seed: int = 0,
+    vectors: Float32[np.ndarray, "n d"] | None = None,
+    entry: Entry | None = None,
     done: Callable[[int], object] = lambda _: None,
 ) -> Attacked:
     """Look for the smallest perturbation of each picture that changes the decision.
 
     Args:
-        encoder: loaded, and differentiable: it has a module.
+        encoder: differentiable: it has a module. It is loaded if anything is missing.
         head: of the probe.
         images: in units of [0, 1].
         labels: classes as integers.
@@ -93,30 +97,48 @@ def attack(
         batch_size: pictures a pass; it is halved when memory runs out. What is found does not depend on it, but for
             the rounding of the encoder.
         seed: of random starts, of which each picture has its own.
+        vectors: representations of the pictures, where they are known.
+        entry: where batches are read from and kept; what is finished stays when the run is interrupted.
         done: told how many pictures are done more.
 
     Raises:
         NotAttackableError: the encoder gives no gradient.
     """
-    logits = _by_batch(len(images), batch_size, lambda rows: head.logits(forward(encoder, images[rows])))
-    unit = float(np.median(np.ptp(np.concatenate(logits), axis=1))) / _RANGE or 1.0
+    if vectors is None:
+        vectors = np.concatenate(_by_batch(0, len(images), batch_size, lambda rows: forward(encoder, images[rows])))
+    unit = float(np.median(np.ptp(head.logits(vectors), axis=1))) / _RANGE or 1.0
 
-    def run(rows: slice) -> tuple[Float[np.ndarray, " m"], Bool[np.ndarray, " m"]]:
-        return _batch(encoder, head, images[rows], labels[rows], radii, steps, unit, [seed, rows.start])
+    def run(rows: slice) -> Piece:
+        ready = encoder.ready()
+        norms, vanishing = _batch(ready, head, images[rows], labels[rows], radii, steps, unit, [seed, rows.start])
+        piece = Piece(rows.start, rows.stop, vanishing[:, None].astype(np.float32), norms)
+        if entry is not None:
+            entry.write(_PART, piece)
+        return piece
 
-    norms, vanishing = zip(*_by_batch(len(images), batch_size, run, done), strict=True)
-    return Attacked(np.concatenate(norms), float(np.concatenate(vanishing).mean()))
+    pieces, at = list[Piece](), 0
+    for piece in [] if entry is None else entry.read(_PART, 0, len(images)):
+        pieces += [*_by_batch(at, piece.start, batch_size, run, done), piece]
+        done(len(piece.values))
+        at = piece.stop
+    pieces += _by_batch(at, len(images), batch_size, run, done)
+    vanishing = np.concatenate([piece.values[:, 0] for piece in pieces])
+    return Attacked(np.concatenate([piece.coordinates for piece in pieces]), float(vanishing.mean(dtype=np.float64)))
 
 
 def _by_batch(
-    n: int, batch_size: BatchSize, run: Callable[[slice], _T], done: Callable[[int], object] = lambda _: None
+    start: int,
+    stop: int,
+    batch_size: BatchSize,
+    run: Callable[[slice], _T],
+    done: Callable[[int], object] = lambda _: None,
 ) -> list[_T]:
-    """Return what is made of each batch of n rows; the batch is halved when memory runs out."""
+    """Return what is made of each batch of the rows start … stop−1; it is halved when memory runs out."""
     from accelerate.utils.memory import clear_device_cache
 
-    made, at = list[_T](), 0
-    while at < n:
-        last, shrunk = min(at + batch_size.size, n), False
+    made, at = list[_T](), start
+    while at < stop:
+        last, shrunk = min(at + batch_size.size, stop), False
         try:
             made.append(run(slice(at, last)))
         except Exception as error:

@@ -13,7 +13,6 @@ from tqdm.auto import tqdm
 
 from synbench.batching import BatchSize, enough_memory
 from synbench.encoders import Encoder
-from synbench.entries import Entry
 from synbench.errors import ArgumentError, EncoderError, RepresentationError, SynBenchError
 from synbench.preparing import prepare
 from synbench.report import Report
@@ -23,7 +22,8 @@ from .asking import EPSILONS, RADII, Asked
 from .attacks import Attacked, NotAttackableError, attack
 from .choosing import Chosen, choose
 from .fitting import Fitted, estimator, fit
-from .head import head_of, scaling_of
+from .head import Head, head_of, scaling_of
+from .kept import Shelf, attack_key, fit_key
 from .objective import separation
 from .opening import open_dataset
 from .pictures import Pictures
@@ -32,7 +32,7 @@ from .record import ProbeReport
 from .searching import foolbox
 from .subsets import ATTACKED, stratified
 from .telling import Measured, report_of
-from .vectors import embed_pictures, key_of
+from .vectors import PictureKey, embed_pictures, key_of
 
 
 def probe(
@@ -96,7 +96,7 @@ def probe(
         threshold: wanted accuracy a_t of the recommendation, in [0.6, 1).
         batch_size: pictures a forward pass; by default it is found.
         untrained: probe the untrained twin.
-        cache: keep representations, and go on from those that were kept.
+        cache: keep representations, fits and what attacks found, and go on from what was kept.
         fresh: use none that were kept before.
         progress: show bars on stderr; by default if stderr is a terminal.
         loading: further arguments of ``load_encoder``.
@@ -136,7 +136,8 @@ def probe(
             f"{encoder.record.id!r}. Choose another, or wrap it in a function from RGB images."
         )
     with enough_memory():
-        rows = _embedded(encoder, chosen, size, seed, kept=study.entry is not None, fresh=fresh, progress=progress)
+        shelf = Shelf(encoder.record.id, kept=study.entry is not None, fresh=fresh)
+        rows = _embedded(encoder, chosen, size, seed, shelf, progress)
         scaling = scaling_of(rows.train)
         if not scaling.scale > 0:
             raise RepresentationError(
@@ -144,12 +145,12 @@ def probe(
                 f"so nothing can be read off it. Check its weights and what it does with its input."
             )
         train, test = scaling(rows.train), scaling(rows.test)
-        fitted = _fitted(train, chosen.train.labels, asked, progress)
+        fitted = _fitted(train, chosen.train.labels, asked, rows.keys[0], shelf, progress)
         places = stratified(chosen.test.labels, attack_images, [seed, ATTACKED], least=0) if attack_images else None
         attacked = None
         if places is not None:
             heads = [head_of(f.probe, scaling) for f in fitted]
-            attacked = _attacked(encoder, heads, chosen.test, places, size, asked, notes, progress)
+            attacked = _attacked(encoder, heads, chosen.test, places, rows, size, asked, shelf, notes, progress)
     if told is not None:
         notes += _strange(told, encoder, asked)
     elif score is not False and len(asked.epsilons) > 1:
@@ -166,8 +167,8 @@ def probe(
         attacked=attacked,
         places=places,
         recommendation=_recommended(told, threshold, notes),
-        digests=rows.digests,
-        warnings=[*chosen.warnings, *_shared(chosen), *rows.notes, *([size.note] if size.note else []), *notes],
+        digests=(rows.keys[0].pictures, rows.keys[1].pictures),
+        warnings=[*chosen.warnings, *_shared(chosen), *shelf.notes(), *([size.note] if size.note else []), *notes],
         from_cache=rows.from_cache,
     )
     return report_of(found, seconds=time.perf_counter() - began)
@@ -177,67 +178,72 @@ def probe(
 class _Rows:
     train: Float[np.ndarray, "n d"]
     test: Float[np.ndarray, "m d"]
-    digests: tuple[str, str]
+    keys: tuple[PictureKey, PictureKey]
     from_cache: int
-    notes: list[str]
 
 
 def _embedded(
-    encoder: Encoder,
-    chosen: Chosen,
-    size: BatchSize,
-    seed: int,
-    *,
-    kept: bool,
-    fresh: bool,
-    progress: bool | None,
+    encoder: Encoder, chosen: Chosen, size: BatchSize, seed: int, shelf: Shelf, progress: bool | None
 ) -> _Rows:
-    values, digests, from_cache, notes = [], list[str](), 0, list[str]()
+    values, keys, from_cache = [], list[PictureKey](), 0
     total = len(chosen.train) + len(chosen.test)
     with _bar(total, "embedding", "img", progress) as bar:
         for pictures in (chosen.train, chosen.test):
             key = key_of(encoder, pictures, seed)
-            entry = Entry(key, encoder.record.id, fresh=fresh) if kept else None
-            found = embed_pictures(encoder, pictures, size, entry, bar.update)
+            found = embed_pictures(encoder, pictures, size, shelf.entry(key, "representations"), bar.update)
             values.append(found.values)
-            digests.append(key.pictures)
+            keys.append(key)
             from_cache += found.from_cache
-            notes += entry.notes if entry is not None else []
-    return _Rows(values[0], values[1], (digests[0], digests[1]), from_cache, list(dict.fromkeys(notes)))
+    return _Rows(values[0], values[1], (keys[0], keys[1]), from_cache)
 
 
 def _fitted(
-    train: Float[np.ndarray, "n d"], labels: Int[np.ndarray, " n"], asked: Asked, progress: bool | None
+    train: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    asked: Asked,
+    key: PictureKey,
+    shelf: Shelf,
+    progress: bool | None,
 ) -> list[Fitted]:
-    strengths = asked.Cs or ()
+    strengths, fitted = asked.Cs or (), list[Fitted]()
     fits = len(asked.epsilons) * (len(strengths) * min(asked.folds, len(labels)) + 1)
     with _bar(fits, "fitting", "fit", progress) as bar:
-        return [fit(train, labels, e, strengths, asked.folds, asked.seed, bar.update) for e in asked.epsilons]
+        for epsilon in asked.epsilons:
+            own = fit_key(key, train, labels, epsilon=epsilon, Cs=strengths, folds=asked.folds)
+            entry = shelf.entry(own, "fits")
+            fitted.append(fit(train, labels, epsilon, strengths, asked.folds, asked.seed, bar.update, entry))
+    return fitted
 
 
 def _attacked(
     encoder: Encoder,
-    heads: Sequence[Any],
+    heads: Sequence[Head],
     pictures: Pictures,
     places: Int[np.ndarray, " n"],
+    rows: _Rows,
     size: BatchSize,
     asked: Asked,
+    shelf: Shelf,
     notes: list[str],
     progress: bool | None,
 ) -> list[Attacked] | None:
-    ready = encoder.ready()
-    if ready.module is None:
+    if encoder.load is None and encoder.module is None:
         notes.append("A function gives no gradient to go by, so nothing was attacked. Pass a torch.nn.Module.")
         return None
     images, labels = pictures.pixels(places.tolist(), encoder.contract.shape), pictures.labels[places]
-    own = replace(size, size=size.size, tried=[], found=None)
-    how: dict[str, Any] = {"radii": asked.radii, "steps": asked.attack_steps, "batch_size": own, "seed": asked.seed}
+    own, vectors = replace(size, size=size.size, tried=[], found=None), rows.test[places]
+    how: dict[str, Any] = {"radii": asked.radii, "steps": asked.attack_steps}
+    more: dict[str, Any] = {**how, "batch_size": own, "seed": asked.seed, "vectors": vectors}
+    attacked = list[Attacked]()
     try:
         with _bar(len(heads) * len(images), "attacking", "img", progress) as bar:
-            return [attack(ready, head, images, labels, **how, done=bar.update) for head in heads]
+            for head in heads:
+                entry = shelf.entry(attack_key(rows.keys[1], head, places, labels, vectors, **how), "attacks")
+                attacked.append(attack(encoder, head, images, labels, **more, entry=entry, done=bar.update))
     except NotAttackableError as error:
         notes.append(f"Nothing was attacked, as gradients cannot be had from the encoder: {error}")
         return None
+    return attacked
 
 
 def _given(score: Any, threshold: float) -> Report | None:

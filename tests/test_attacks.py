@@ -1,0 +1,213 @@
+"""Probing that is stopped and goes on: no fit and no attack is made twice, and nothing else is mixed in."""
+
+from collections import Counter
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+
+from synbench import cache
+from synbench.probe import attacks, measuring
+from synbench.probe.fitting import fit
+from synbench.probe.head import head_of, scaling_of
+from synbench.probe.measuring import probe
+from synbench.probe.robust import RobustLinearProbe
+
+SMALL = {
+    "epsilons": [0.0, 0.6], "Cs": [0.1, 10.0], "folds": 3, "train_images": 120, "test_images": 60,
+    "radii": [0.1, 0.5], "attack_images": 12, "attack_steps": 4, "batch_size": 5, "score": False,
+}  # fmt: skip
+FITS, BATCHES = 2 * (2 * 3 + 1), 2 * 3
+
+
+@pytest.fixture(scope="module")
+def digits():
+    from sklearn.datasets import load_digits
+
+    values, labels = load_digits(return_X_y=True)
+    pictures = [
+        Image.fromarray((v.reshape(8, 8) * 15.9).astype(np.uint8)).resize((16, 16), Image.Resampling.BILINEAR)
+        for v in values[:400]
+    ]
+    names = datasets.ClassLabel(names=[f"digit {k}" for k in range(10)])
+    whole = datasets.Dataset.from_dict(
+        {"image": pictures, "label": labels[:400].tolist()},
+        features=datasets.Features(image=datasets.Image(), label=names),
+    )
+    return datasets.DatasetDict(train=whole.select(range(200)), test=whole.select(range(200, 400)))
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_ASSETS_CACHE", str(tmp_path / "assets"))
+    monkeypatch.delenv(cache.LIMIT_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Count the fits, and the batches that are attacked, each by what it is made of."""
+    calls = Counter()
+    real_fit, real_batch = RobustLinearProbe.fit, attacks._batch
+
+    def fit_(self, X, y):  # noqa: N803
+        calls["fit", self.epsilon, self.C, self.tol, X.tobytes()] += 1
+        return real_fit(self, X, y)
+
+    def batch(encoder, head, images, *rest):
+        calls["batch", head.weight.tobytes(), images.tobytes()] += 1
+        return real_batch(encoder, head, images, *rest)
+
+    monkeypatch.setattr(RobustLinearProbe, "fit", fit_)
+    monkeypatch.setattr(attacks, "_batch", batch)
+    return calls
+
+
+def of(calls, kind):
+    return sum(n for key, n in calls.items() if key[0] == kind)
+
+
+def without_time(report):
+    return {k: v for k, v in report.to_dict().items() if k not in ("seconds", "from_cache")}
+
+
+def interrupting(monkeypatch, what, after):
+    """Interrupt a probing by its bar of ``what``, at the call of that number."""
+    from contextlib import contextmanager
+
+    real = measuring._bar
+
+    @contextmanager
+    def bar_of(total, said, *rest):
+        with real(total, said, *rest) as bar:
+            seen, update = [], bar.update
+
+            def told(n):
+                seen.append(n)
+                if said == what and len(seen) == after:
+                    raise KeyboardInterrupt
+                update(n)
+
+            bar.update = told
+            yield bar
+
+    monkeypatch.setattr(measuring, "_bar", bar_of)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(digits):
+    return probe("synbench:demo", digits, **SMALL, cache=False)
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(
+    ("what", "after"), [("fitting", 4), ("fitting", 7), ("fitting", 9), ("attacking", 2), ("attacking", 5)]
+)
+def test_an_interrupted_probing_fits_and_attacks_nothing_twice(what, after, digits, made, undisturbed, monkeypatch):
+    with monkeypatch.context() as stopped:
+        interrupting(stopped, what, after)
+        with pytest.raises(KeyboardInterrupt):
+            probe("synbench:demo", digits, **SMALL)
+    first = dict(made)
+    assert of(made, "fit") == (after if what == "fitting" else FITS)
+    assert of(made, "batch") == (after if what == "attacking" else 0)
+    told = probe("synbench:demo", digits, **SMALL)
+    assert max(made.values()) == 1, "nothing is made twice"
+    assert set(first) < set(made)
+    assert (of(made, "fit"), of(made, "batch")) == (FITS, BATCHES)
+    assert without_time(told) == without_time(undisturbed)
+    assert told.from_cache == 180, "which counts pictures that were embedded before, and nothing else"
+    monkeypatch.setattr(attacks, "forward", None)
+    assert without_time(probe("synbench:demo", digits, **SMALL)) == without_time(undisturbed), "no forward pass"
+    assert sum(made.values()) == FITS + BATCHES
+    assert {(e.protocol, e.images) for e in cache.list_entries()} == {
+        ("pictures", 120), ("pictures", 60), ("fits", 7), ("attacks", 12),
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize(("changed", "fits", "batches"), [
+    ({"attack_steps": 5}, 0, BATCHES),
+    ({"radii": [0.1, 0.6]}, 0, BATCHES),
+    ({"attack_images": 11}, 0, BATCHES),
+    ({"Cs": [0.1, 20.0]}, FITS, None),
+    ({"folds": 4}, FITS + 4, None),
+    ({"seed": 1}, FITS, BATCHES),
+    ({"train_images": 110}, FITS, BATCHES),
+    ({"epsilons": [0.0, 0.5]}, FITS // 2, BATCHES // 2),
+    ({"fresh": True}, FITS, BATCHES),
+    ({"cache": False}, FITS, BATCHES),
+])  # fmt: skip
+def test_what_was_made_of_anything_else_is_not_used(changed, fits, batches, digits, made):
+    probe("synbench:demo", digits, **SMALL)
+    made.clear()
+    told = probe("synbench:demo", digits, **{**SMALL, **changed})
+    assert of(made, "fit") == fits
+    # A probe that comes out the same, bit for bit, is attacked in the same way.
+    assert batches is None or of(made, "batch") == batches
+    assert without_time(told) == without_time(probe("synbench:demo", digits, **{**SMALL, **changed, "cache": False}))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_without_a_cache_nothing_is_written(digits):
+    probe("synbench:demo", digits, **SMALL, cache=False)
+    assert cache.list_entries() == []
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_a_damaged_fit_or_attack_is_made_again_and_told(digits, made, undisturbed):
+    probe("synbench:demo", digits, **SMALL)
+    made.clear()
+    whole = {e.protocol: e.folder for e in cache.list_entries()}
+    for kind, part in (("fits", "probe"), ("attacks", "attacks")):
+        piece = min(whole[kind].glob(f"{part}.*.safetensors"))
+        content = bytearray(piece.read_bytes())
+        content[-3] ^= 1
+        piece.write_bytes(content)
+    told = probe("synbench:demo", digits, **SMALL)
+    assert (of(made, "fit"), of(made, "batch")) == (1, 1)
+    notes = [w for w in told.warnings if "damaged" in w]
+    assert len(notes) == 2
+    assert all(n.startswith("A stored piece of the ") and n.endswith(" was damaged; it was made again.") for n in notes)
+    assert {n.split()[5] for n in notes} == {"fits", "attacks"}
+    rest = {**told.to_dict(), "warnings": [w for w in told.warnings if w not in notes]}
+    assert {k: v for k, v in rest.items() if k not in ("seconds", "from_cache")} == without_time(undisturbed)
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_fit_that_was_kept_is_the_same_probe_bit_for_bit(classes, monkeypatch):
+    """With all that it warned of, and ready for everything that a fitted probe can do."""
+    from synbench.entries import Entry
+    from synbench.probe.kept import FitKey
+
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % classes
+    values = rng.standard_normal((80, 6))
+    values[np.arange(80), labels] += 6
+    values = scaling_of(values)(values)
+    # Too strong to be solved: rounding ends the descent.
+    strengths = [1e14]
+    plain = RobustLinearProbe(epsilon=0.4, C=1e14)
+    with pytest.warns(Warning, match="expected a relative gap") as caught:
+        plain.fit(values, labels)
+    shared = dict.fromkeys(("encoder", "architecture", "pooling", "dtype", "device", "pictures", "split"), "x")
+    key = FitKey(**shared, image_shape=(3, 4, 4), image_mean=(), image_std=(), channel_order=(), seed=0, resizing=0,
+                 libraries=())  # fmt: skip
+    first = fit(values, labels, 0.4, strengths, 2, 0, entry=Entry(key, "x"))
+    monkeypatch.setattr(RobustLinearProbe, "fit", None)
+    again = fit(values, labels, 0.4, strengths, 2, 0, entry=Entry(key, "x"))
+    for one in (first, again):
+        told = {k: v for k, v in vars(one.probe).items() if k != "_sklearn_version"}
+        assert set(told) == set(vars(plain))
+        for name, value in vars(plain).items():
+            assert np.array_equal(getattr(one.probe, name), value), name
+            assert np.asarray(getattr(one.probe, name)).dtype == np.asarray(value).dtype, name
+        assert f"The probe of ε = 0.4: {caught[0].message}" in one.warnings
+        assert np.array_equal(one.probe.predict_proba(values), plain.predict_proba(values))
+        assert np.array_equal(one.probe.margins(values, labels), plain.margins(values, labels))
+        assert head_of(one.probe, scaling_of(values)).weight.shape == (classes, 6)
+    assert again.cv_score == first.cv_score
+    assert again.warnings == first.warnings
