@@ -17,7 +17,7 @@ from synbench.versions import version_of
 from .pictures import RESIZING, Pictures
 
 _PART = "pictures"
-_LIBRARIES = ("synbench", "torch", "transformers", "timm", "pillow")
+_LIBRARIES = ("synbench", "torch", "transformers", "timm", "datasets", "pillow")
 
 
 @dataclass(frozen=True)
