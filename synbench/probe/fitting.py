@@ -18,6 +18,8 @@ from .subsets import fold_of
 _TOLERANCE = 1e-3
 """Of the fits that only choose C; the last one is made to the probe's own."""
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -97,6 +99,13 @@ def fit(
     if len(Cs) > 2 and best in (0, len(Cs) - 1) and scores[best] > scores[1 if best == 0 else -2]:
         where = "smallest" if best == 0 else "largest"
         notes.append(f"The best C of ε = {epsilon:g} is the {where} that was tried, {Cs[best]:g}. Pass other Cs=.")
+    chance = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+    if scores[best] <= chance + _ROUNDING:
+        notes.append(
+            f"The best cross-validated score of ε = {epsilon:g}, {100 * scores[best]:.1f} %, is not above the share of "
+            f"the largest class, {100 * chance:.1f} %: that probe is not shown to read anything within its ball. Take "
+            f"more training pictures, or look whether the labels fit the pictures."
+        )
     return Fitted(epsilon, float(Cs[best]), float(min(scores[best], 1.0)), probe, notes)
 
 
