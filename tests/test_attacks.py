@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synbench import cache
+import synbench
+from synbench import ArgumentError, cache
 from synbench.probe import attacks, measuring
 from synbench.probe.fitting import fit
 from synbench.probe.head import head_of, scaling_of
@@ -211,3 +212,39 @@ def test_a_fit_that_was_kept_is_the_same_probe_bit_for_bit(classes, monkeypatch)
         assert head_of(one.probe, scaling_of(values)).weight.shape == (classes, 6)
     assert again.cv_score == first.cv_score
     assert again.warnings == first.warnings
+
+
+@pytest.mark.parametrize("folds", [121, 10**9])
+def test_more_folds_than_training_pictures_are_refused(folds, digits):
+    with pytest.raises(ArgumentError, match=rf"at most the number of training pictures, 120, got {folds:,}\. Lower"):
+        probe("synbench:demo", digits, **{**SMALL, "folds": folds})
+
+
+def test_as_many_folds_as_training_pictures_are_not(digits):
+    few = {**SMALL, "train_images": 20, "folds": 20, "epsilons": [0.0], "Cs": [1.0], "attack_images": 0}
+    assert probe("synbench:demo", digits, **few).folds == 20
+
+
+def test_what_decodes_pictures_is_a_part_of_their_key(digits):
+    from synbench.probe.choosing import choose
+    from synbench.probe.opening import open_dataset
+    from synbench.probe.vectors import key_of
+    from synbench.versions import version_of
+
+    chosen = choose(open_dataset(digits), train_images=20, test_images=20)
+    libraries = dict(key_of(synbench.load_encoder("synbench:demo"), chosen.train, 0).libraries)
+    assert libraries["datasets"] == version_of("datasets")
+
+
+@pytest.mark.parametrize(("offset", "epsilon", "chance"), [(0.0, 0.0, True), (6.0, 0.0, False), (1.0, 0.9, True)])
+def test_a_probe_that_reads_nothing_is_told_of(offset, epsilon, chance):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [70, 30])
+    values = rng.standard_normal((100, 4))
+    values[:, 0] += offset * labels
+    # A C so small that every picture gets the larger class, where the classes are not far apart.
+    found = fit(scaling_of(values)(values), labels, epsilon, [1e-6 if offset < 6 else 1.0], 5, 0)
+    told = [w for w in found.warnings if "is not above the share of the largest class, 70.0 %" in w]
+    assert bool(told) == chance
+    if chance:
+        assert told[0].startswith(f"The best cross-validated score of ε = {epsilon:g}, {100 * found.cv_score:.1f} %")
