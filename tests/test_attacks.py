@@ -5,15 +5,20 @@ from collections import Counter
 import datasets
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import synbench
 from synbench import ArgumentError, cache
+from synbench.batching import BatchSize
 from synbench.probe import attacks, measuring
+from synbench.probe.attacks import attack
 from synbench.probe.fitting import fit
-from synbench.probe.head import head_of, scaling_of
+from synbench.probe.head import Head, head_of, scaling_of
 from synbench.probe.measuring import probe
 from synbench.probe.robust import RobustLinearProbe
+
+from .test_probe import MEAN, SHAPE, STD, Flat, encoder_of
 
 SMALL = {
     "epsilons": [0.0, 0.6], "Cs": [0.1, 10.0], "folds": 3, "train_images": 120, "test_images": 60,
@@ -248,3 +253,114 @@ def test_a_probe_that_reads_nothing_is_told_of(offset, epsilon, chance):
     assert bool(told) == chance
     if chance:
         assert told[0].startswith(f"The best cross-validated score of ε = {epsilon:g}, {100 * found.cv_score:.1f} %")
+
+
+def linear(classes, n=60, seed=0, corners=False):
+    """Return a head behind ``Flat``, pictures, their classes, and the true distances to another class in the box."""
+    rng = np.random.default_rng(seed)
+    weight = rng.standard_normal((classes, int(np.prod(SHAPE))))
+    images = rng.uniform(0, 1, (n, *SHAPE))
+    images = (np.round(images) if corners else images).astype(np.float32)
+    normal = ((images - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))).reshape(n, -1)
+    head = Head(np.zeros(weight.shape[1]), 1.0, weight, -(normal @ weight.T).mean(axis=0))
+    logits, slopes = head.logits(normal), weight / np.repeat(STD, 16)
+    labels = logits.argmax(axis=1)
+    # min ‖δ‖ with x + δ in the box and class k not below: δ = clip(x + λ g) − x, λ by bisection.
+    way = slopes[None] - slopes[labels][:, None]
+    ahead = np.take_along_axis(logits, labels[:, None], axis=1) - logits
+    flat = images.reshape(n, 1, -1).astype(float)
+
+    def moved(far):
+        return np.clip(flat + far[:, :, None] * way, 0, 1) - flat
+
+    near, far = np.zeros_like(logits), np.full_like(logits, 1e3)
+    crossed = (moved(far) * way).sum(axis=2) > ahead
+    for _ in range(100):
+        middle = (near + far) / 2
+        over = (moved(middle) * way).sum(axis=2) > ahead
+        near, far = np.where(over, near, middle), np.where(over, middle, far)
+    sizes = np.where(crossed, np.linalg.norm(moved(far), axis=2), np.inf)
+    np.put_along_axis(sizes, labels[:, None], np.inf, axis=1)
+    return head, images, labels, sizes.min(axis=1)
+
+
+def found_in(case, steps, radii=(0.1,), size=64, labels=None):
+    head, images, own, _ = case
+    how = {"steps": steps, "batch_size": BatchSize(size)}
+    return attack(encoder_of(Flat()), head, images, own if labels is None else labels, radii, **how).norms
+
+
+class Steps(Flat):
+    """An encoder without a gradient."""
+
+    def forward(self, images):
+        return torch.round(64 * images.flatten(1)) / 64
+
+
+@pytest.mark.parametrize(("classes", "steps"), [(2, 5), (2, 2), (10, 1)])
+def test_something_is_found_wherever_another_picture_is_decided_otherwise(classes, steps, monkeypatch):
+    case = linear(classes, corners=True)
+    _, images, labels, exact = case
+    assert np.isfinite(exact).all()
+    with monkeypatch.context() as without:
+        without.setattr(attacks, "_ENDS", 0)
+        lost = np.isinf(found_in(case, steps))
+    assert lost.any(), "there is something to mend"
+    found = found_in(case, steps)
+    assert np.isfinite(found).all()
+    assert (found > exact * (1 - 1e-4) - 1e-5).all()
+    line = np.array([
+        min(np.linalg.norm(image - other) for other in images[labels != label])
+        for image, label in zip(images, labels, strict=True)
+    ])  # fmt: skip
+    assert (found < line)[lost].all(), "the line to another picture is no more than a beginning"
+    assert np.median((found / line)[lost]) < 0.8
+    for size in (7, 1):
+        assert np.allclose(found_in(case, steps, size=size), found, rtol=1e-6)
+
+
+def test_without_a_gradient_the_line_to_another_picture_is_what_is_found():
+    head, images, labels, exact = linear(2)
+    how = {"steps": 2, "batch_size": BatchSize(16)}
+    found = attack(encoder_of(Steps()), head, images, labels, [0.1], **how)
+    assert found.vanishing == 1
+    assert np.isfinite(found.norms).all()
+    assert (found.norms > exact - 0.2).all()
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_where_all_is_decided_alike_nothing_is_found(classes):
+    head, images, _, _ = linear(classes)
+    head = Head(head.centre, head.scale, 0 * head.weight, np.arange(classes, dtype=float))
+    labels = np.full(len(images), classes - 1)
+    labels[:5] = 0
+    norms = found_in((head, images, labels, None), 2)
+    assert (norms[:5] == 0).all()
+    assert np.isinf(norms[5:]).all()
+
+
+def test_pictures_far_from_every_other_class_have_a_slope_to_follow(monkeypatch):
+    """A softmax in float32 has none for them, and what was found depended on noise, and so on the batch."""
+    case = linear(2, corners=True)
+    monkeypatch.setattr(attacks, "_ENDS", 0)
+    found = found_in(case, 20)
+    assert (found < 1.002 * case[3]).all()
+    for size in (7, 1):
+        assert np.allclose(found_in(case, 20, size=size), found, rtol=1e-6)
+
+
+def test_what_nothing_was_found_for_is_warned_of(digits, monkeypatch):
+    real = attacks._batch
+
+    def lost(*how):
+        norms, vanishing = real(*how)
+        return np.where(np.arange(len(norms)) < 2, np.inf, norms), vanishing
+
+    def notes():
+        told = probe("synbench:demo", digits, **SMALL)
+        return [w for w in told.warnings if w.startswith("Nothing that changes the decision was found for ")]
+
+    assert notes() == []
+    monkeypatch.setattr(attacks, "_batch", lost)
+    (note,) = notes()
+    assert "for 6 of 12 attacked pictures, as no other attacked picture is decided otherwise" in note

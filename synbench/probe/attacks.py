@@ -3,28 +3,27 @@
 Perturbations are measured by ℓ2, in units of [0, 1] a pixel, at the input size of the encoder; pictures stay within
 [0, 1]. For each picture the smallest perturbation counts that any attack found, shortened by bisection: DDN (Rony et
 al. 2019), FMN (Pintor et al. 2021) from where DDN came out, and PGD (Madry et al. 2018) with a random start at each
-radius that the picture has withstood. So one run gives robust accuracy at every radius. It is an upper bound: no attack
-proves that there is no smaller perturbation. What is found counts only if the pipeline itself, in its own precision,
-decides otherwise on the clipped picture.
+radius that the picture has withstood. Where these find nothing, the straight line to the nearest attacked picture that
+is decided otherwise leads somewhere, and FMN on from there. So one run gives robust accuracy at every radius. It is an
+upper bound: no attack proves that there is no smaller perturbation. What is found counts only if the pipeline itself,
+in its own precision, decides otherwise on the clipped picture.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
 from synbench.batching import BatchSize
-from synbench.encoders import Encoder, evaluating
+from synbench.encoders import Encoder
 from synbench.entries import Entry, Piece
 from synbench.errors import SynBenchError
-from synbench.random_state import kept
 
 from .head import Head
-from .searching import foolbox, smallest, within
+from .pixels import differentiable, seeded, whole
+from .searching import beginning, foolbox, refined, smallest, starts, within
 from .vectors import forward
 
 if TYPE_CHECKING:
@@ -37,11 +36,10 @@ ATTACKS = ("DDN", "FMN", "PGD")
 _HALVINGS = 10
 """Each perturbation is shortened along its ray, to one part in 2¹⁰: DDN takes 5 % off a step, and may not arrive."""
 
-_RANGE = 20.0
-"""Of the logits of a picture: a softmax of them sees the nearest class first, and is far from underflow."""
-
 _ROUNDING = 1e-6
 _PART = "attacks"
+_ENDS = 3
+"""Pictures that a line is drawn to, one after the other: the decision of one may be a matter of rounding."""
 
 
 def withstood(norms: Float[np.ndarray, " n"], radius: float) -> Bool[np.ndarray, " n"]:
@@ -63,7 +61,7 @@ class Attacked:
 
     Attributes:
         norms: of the smallest perturbation found, by picture; 0 where the decision was wrong from the start, infinite
-            where none was found.
+            where none was found, and no other attacked picture is decided otherwise either.
         vanishing: share of the pictures whose gradient is zero or not finite: attacks that go by it are blind there.
     """
 
@@ -106,11 +104,11 @@ def attack(
     """
     if vectors is None:
         vectors = np.concatenate(_by_batch(0, len(images), batch_size, lambda rows: forward(encoder, images[rows])))
-    unit = float(np.median(np.ptp(head.logits(vectors), axis=1))) / _RANGE or 1.0
+    everything = images, head.classes(vectors)
 
     def run(rows: slice) -> Piece:
-        ready = encoder.ready()
-        norms, vanishing = _batch(ready, head, images[rows], labels[rows], radii, steps, unit, [seed, rows.start])
+        own, start = (images[rows], labels[rows]), [seed, rows.start]
+        norms, vanishing = _batch(encoder.ready(), head, *own, radii, steps, start, everything)
         piece = Piece(rows.start, rows.stop, vanishing[:, None].astype(np.float32), norms)
         if entry is not None:
             entry.write(_PART, piece)
@@ -160,8 +158,8 @@ def _batch(
     labels: Int[np.ndarray, " n"],
     radii: Sequence[float],
     steps: int,
-    unit: float,
     seed: list[int],
+    everything: tuple[Float32[np.ndarray, "a c h w"], Int[np.ndarray, " a"]],
 ) -> tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]:
     import torch
 
@@ -191,67 +189,51 @@ def _batch(
             if not len(rows):
                 break
 
-    with _differentiable(encoder.module), _seeded(seed, encoder.device):
-        whole = _whole(encoder, head, unit)
+    with differentiable(encoder.module), seeded(seed, encoder.device):
+        network = whole(encoder, head)
         x, y = (torch.from_numpy(v).to(encoder.device) for v in (images, labels))
-        vanishing = _vanishing(whole, x, y)
-        model = library.PyTorchModel(whole, bounds=(0, 1), device=encoder.device)
+        vanishing = _vanishing(network, x, y)
         rows = np.flatnonzero(right)
         if len(rows):
-            for tried in smallest(library, model, x[rows], y[rows], steps):
+            for tried in smallest(library, network, x[rows], y[rows], steps):
                 keep(rows, tried)
+        lost = np.flatnonzero(np.isinf(norms))
+        ends = [_otherwise(images[row], int(labels[row]), *everything)[:_ENDS] for row in lost]
+        for number in range(max(map(len, ends), default=0)):
+            more = [at for at, row in enumerate(lost) if number < len(ends[at]) and np.isinf(norms[row])]
+            rows, reached = lost[more], torch.from_numpy(everything[0][[ends[at][number] for at in more]])
+            if len(rows):
+                reached = reached.to(encoder.device)
+                keep(rows, reached)
+                keep(rows, refined(library, network, x[rows], y[rows], steps, reached))
         for number, radius in enumerate(radii):
             rows = np.flatnonzero(withstood(norms, radius))
             if len(rows):
-                starts = _starts([[seed[0], number, seed[1] + int(row)] for row in rows], images.shape[1:])
-                begun = _beginning(library, torch.from_numpy(starts).to(encoder.device))
-                keep(rows, within(begun, model, x[rows], y[rows], radius, steps))
+                drawn = starts([[seed[0], number, seed[1] + int(row)] for row in rows], images.shape[1:])
+                begun = beginning(library, torch.from_numpy(drawn).to(encoder.device))
+                keep(rows, within(begun, network, x[rows], y[rows], radius, steps))
     return norms, vanishing
 
 
-def _starts(seeds: Sequence[list[int]], shape: tuple[int, ...]) -> Float32[np.ndarray, "n c h w"]:
-    """Return a point of the unit ball for each seed, uniform: d coordinates of one on the sphere in d + 2."""
-    size = int(np.prod(shape))
-    drawn = np.stack([np.random.default_rng(seed).standard_normal(size + 2) for seed in seeds])
-    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
-    return drawn[:, :size].reshape(-1, *shape).astype(np.float32)
+def _otherwise(
+    picture: Float32[np.ndarray, "c h w"],
+    label: int,
+    images: Float32[np.ndarray, "a c h w"],
+    decided: Int[np.ndarray, " a"],
+) -> Int[np.ndarray, " b"]:
+    """Return the places of the pictures that are decided otherwise, the nearest in pixels first."""
+    places = np.flatnonzero(decided != label)
+    away = [np.linalg.norm((images[place] - picture).astype(np.float64)) for place in places]
+    return np.asarray(places[np.argsort(away, kind="stable")])
 
 
-def _beginning(library: Any, starts: "torch.Tensor") -> Any:
-    """Return the library with a PGD that starts there: its own draws depend on what else is in the batch."""
-    from eagerpy.tensor.pytorch import PyTorchTensor
-
-    class Pgd(library.attacks.L2PGD):
-        def get_random_start(self, x0: Any, epsilon: float) -> Any:
-            return x0 + epsilon * PyTorchTensor(starts)
-
-    return SimpleNamespace(criteria=library.criteria, attacks=SimpleNamespace(L2PGD=Pgd))
-
-
-def _whole(encoder: Encoder, head: Head, unit: float) -> "torch.nn.Module":
-    """Return the way from pixels to logits as a module, the logits in a unit that a softmax does not saturate at."""
-    import torch
-
-    centre, weight, bias = (
-        torch.from_numpy(v.astype(np.float32)).to(encoder.device) for v in (head.centre, head.weight, head.bias)
-    )
-
-    class Whole(torch.nn.Module):
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            vectors = (encoder.represent(pixels) - centre) / head.scale
-            return (vectors @ weight.T + bias) / unit
-
-    # foolbox asks for a module in evaluation mode; that of the encoder is set apart, and is not a part of it.
-    return Whole().eval()
-
-
-def _vanishing(whole: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor") -> Bool[np.ndarray, " n"]:
+def _vanishing(network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor") -> Bool[np.ndarray, " n"]:
     """Tell where the gradient of the margin is zero or not finite."""
     import torch
 
     x = x.clone().requires_grad_()
     try:
-        logits = whole(x)
+        logits = network(x)
         if not logits.requires_grad:
             raise NotAttackableError("its output does not depend on its input by any way that torch follows")
         own = torch.nn.functional.one_hot(y, logits.shape[1]).bool()
@@ -266,30 +248,3 @@ def _vanishing(whole: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor") -
     size = slope.flatten(1).double().norm(dim=1)
     found: np.ndarray = (~torch.isfinite(size) | (size == 0)).cpu().numpy()
     return found
-
-
-@contextlib.contextmanager
-def _differentiable(module: Any) -> Iterator[None]:
-    """Let gradients reach the pixels, and no weight; put all back after."""
-    import torch
-
-    weights = [p for p in module.parameters() if p.requires_grad]
-    with evaluating(module), torch.inference_mode(False), torch.enable_grad():
-        for weight in weights:
-            weight.requires_grad_(False)
-        try:
-            yield
-        finally:
-            for weight in weights:
-                weight.requires_grad_()
-
-
-@contextlib.contextmanager
-def _seeded(seed: list[int], device: str) -> Iterator[None]:
-    import torch
-
-    number = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    with kept(number):
-        if device.startswith("cuda"):
-            torch.cuda.manual_seed(number)
-        yield

@@ -56,7 +56,7 @@ class Level(Record):
     robust_interval: list[Interval] | None = Field(description="Wilson's.")
     robust_difference: list[Difference] | None
     median_perturbation: float | None = Field(
-        ge=0, description="Of the smallest found, ℓ2, 0 where wrong; None where most withstood every attack."
+        ge=0, description="Of the smallest found, ℓ2, 0 where wrong; None where nothing was found for half or more."
     )
 
 

@@ -1,8 +1,12 @@
 """The attacks of foolbox, and what has to be done for them to find what they look for."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float32
 
 from synbench.errors import ArgumentError
 
@@ -10,6 +14,8 @@ if TYPE_CHECKING:
     import torch
 
 _BEYOND = 1.01
+_RANGE = 20.0
+"""Of the logits of a picture: a softmax of them sees the nearest class first, and is far from underflow."""
 _STEPS_TO_CROSS = 2.5
 """PGD's steps together, in radii."""
 
@@ -32,21 +38,53 @@ def foolbox() -> Any:
     return library
 
 
-def smallest(library: Any, model: Any, x: "torch.Tensor", y: "torch.Tensor", steps: int) -> "Iterator[torch.Tensor]":
+def smallest(
+    library: Any, network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor", steps: int
+) -> "Iterator[torch.Tensor]":
     """Yield what DDN finds, and what FMN makes of that: from the picture itself it can be caught on the boundary."""
+    criterion = library.criteria.Misclassification
+    found = library.attacks.DDNAttack(steps=steps).run(_seen(library, network, x, y), x, criterion(y)).detach()
+    yield found
+    yield refined(library, network, x, y, steps, found)
+
+
+def refined(
+    library: Any, network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor", steps: int, found: "torch.Tensor"
+) -> "torch.Tensor":
+    """Return what FMN makes of perturbed pictures that are decided otherwise; of others, what it finds by itself."""
     from eagerpy.tensor.pytorch import PyTorchTensor
 
-    criterion = library.criteria.Misclassification
-    found = library.attacks.DDNAttack(steps=steps).run(model, x, criterion(y)).detach()
-    yield found
     # A little beyond the boundary, where rounding does not bring them back.
     start = (x + _BEYOND * (found - x)).clamp(0, 1)
     found = start.clone()
-    over = model(start).argmax(dim=1) != y
+    over = _seen(library, network, x, y)(start).argmax(dim=1) != y
     for rows, how in ((over, {"starting_points": PyTorchTensor(start[over])}), (~over, {})):
         if rows.any():
-            found[rows] = _fmn(library, steps).run(model, x[rows], criterion(y[rows]), **how).detach()
-    yield found
+            criterion, model = library.criteria.Misclassification(y[rows]), _seen(library, network, x[rows], y[rows])
+            found[rows] = _fmn(library, steps).run(model, x[rows], criterion, **how).detach()
+    return found
+
+
+def _seen(library: Any, network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor") -> Any:
+    """Return the library's model of a network: logits less that of each picture's own class, in a unit of its own.
+
+    Decisions stay. But a softmax of float32 whose own share is 1 has lost the slope of its own logit, and of pictures
+    far from any other class all slopes: a cross-entropy then leads elsewhere, or nowhere.
+    """
+    import torch
+
+    with torch.no_grad():
+        logits = network(x)
+        unit = (logits.amax(dim=1, keepdim=True) - logits.amin(dim=1, keepdim=True)) / _RANGE
+        unit = torch.where((unit > 0) & torch.isfinite(unit), unit, 1.0)
+
+    class Relative(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            logits = network(pixels)
+            relative: torch.Tensor = (logits - logits.gather(1, y[:, None])) / unit
+            return relative
+
+    return library.PyTorchModel(Relative().eval(), bounds=(0, 1), device=y.device)
 
 
 def _fmn(library: Any, steps: int) -> Any:
@@ -62,8 +100,31 @@ def _fmn(library: Any, steps: int) -> Any:
     return Fmn(steps=steps)
 
 
-def within(library: Any, model: Any, x: "torch.Tensor", y: "torch.Tensor", radius: float, steps: int) -> "torch.Tensor":
+def within(
+    library: Any, network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor", radius: float, steps: int
+) -> "torch.Tensor":
     """Return what PGD makes of pictures within a radius, from a random start."""
     walk = library.attacks.L2PGD(steps=steps, rel_stepsize=_STEPS_TO_CROSS / steps, random_start=True)
-    found: torch.Tensor = walk.run(model, x, library.criteria.Misclassification(y), epsilon=radius)
+    criterion = library.criteria.Misclassification(y)
+    found: torch.Tensor = walk.run(_seen(library, network, x, y), x, criterion, epsilon=radius)
     return found
+
+
+def starts(seeds: Sequence[list[int]], shape: tuple[int, ...]) -> Float32[np.ndarray, "n c h w"]:
+    """Return a point of the unit ball for each seed, uniform: d coordinates of one on the sphere in d + 2."""
+    size = int(np.prod(shape))
+    drawn = np.stack([np.random.default_rng(seed).standard_normal(size + 2) for seed in seeds])
+    drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+    return drawn[:, :size].reshape(-1, *shape).astype(np.float32)
+
+
+def beginning(library: Any, begun: "torch.Tensor") -> Any:
+    """Return the library with a PGD that starts there: its own draws depend on what else is in the batch."""
+    from eagerpy.tensor.pytorch import PyTorchTensor
+
+    class Pgd(library.attacks.L2PGD):
+        def get_random_start(self, x0: Any, epsilon: float) -> Any:
+            return x0 + epsilon * PyTorchTensor(begun)
+
+    attacks = SimpleNamespace(L2PGD=Pgd)
+    return SimpleNamespace(criteria=library.criteria, attacks=attacks, PyTorchModel=library.PyTorchModel)

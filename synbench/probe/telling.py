@@ -74,6 +74,12 @@ def report_of(found: Measured, *, seconds: float) -> ProbeReport:
                 f"The gradient is zero or not finite for {100 * blind:.0f} % of the attacked pictures: attacks that go "
                 f"by it see nothing there, and robust accuracy may be too high."
             )
+        if lost := max(int(np.isinf(a.norms).sum()) for a in found.attacked):
+            warnings.append(
+                f"Nothing that changes the decision was found for {lost:,} of {len(found.places):,} attacked pictures, "
+                f"as no other attacked picture is decided otherwise: they count as withstanding every radius. Attack "
+                f"more pictures, or look whether the probe tells the classes apart."
+            )
     return ProbeReport(
         meaning=_meaning(found, levels),
         levels=levels,
