@@ -1,4 +1,4 @@
-"""Probing that is stopped and goes on: no fit and no attack is made twice, and nothing else is mixed in."""
+"""Probing that is stopped and goes on; attacks that find the truth of linear models; what is refused and told."""
 
 from collections import Counter
 
@@ -11,7 +11,7 @@ from PIL import Image
 import synbench
 from synbench import ArgumentError, cache
 from synbench.batching import BatchSize
-from synbench.probe import attacks, measuring
+from synbench.probe import attacks, measuring, searching
 from synbench.probe.attacks import attack
 from synbench.probe.fitting import fit
 from synbench.probe.head import Head, head_of, scaling_of
@@ -364,3 +364,47 @@ def test_what_nothing_was_found_for_is_warned_of(digits, monkeypatch):
     monkeypatch.setattr(attacks, "_batch", lost)
     (note,) = notes()
     assert "for 6 of 12 attacked pictures, as no other attacked picture is decided otherwise" in note
+
+
+def test_of_ten_classes_the_smallest_perturbation_is_found_too(monkeypatch):
+    """With 30 steps: half within 0.01 % of the truth, all but 2 % within 1 %, and none beyond 8 %."""
+    cases = [linear(10, seed=seed) for seed in (1, 3, 4)]
+
+    def excess():
+        found = [found_in(case, 30, np.quantile(case[3], [0.25, 0.75])) / case[3] - 1 for case in cases]
+        return np.concatenate(found)
+
+    above = excess()
+    assert above.min() > -1e-2, "but for the rounding of pictures at a boundary"
+    assert np.median(above) < 1e-4
+    assert (above > 0.01).mean() < 0.02
+    assert above.max() < 0.08
+    # Without a second and third class to make for, none of that holds.
+    monkeypatch.setattr(searching, "rivals", lambda *_: [])
+    above = excess()
+    assert np.median(above) > 1e-4
+    assert (above > 0.01).mean() > 0.02
+    assert above.max() > 0.2
+
+
+def test_classes_to_make_for_are_those_whose_boundary_is_nearest():
+    """Not those of the next greatest logit; of two classes there is none to choose."""
+    weight = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    bias = torch.tensor([3.0, 0.0, 2.0, 0.5])
+
+    def network(pixels):
+        return pixels.flatten(1) @ weight.T + bias
+
+    # Distances from 0: 3 / 10, 1 / 1, 2.5 / 1.
+    x, y = torch.zeros(5, 1, 1, 2), torch.zeros(5, dtype=torch.long)
+    assert [target.tolist() for target in searching.rivals(network, x, y)] == [[1] * 5, [2] * 5]
+    assert searching.rivals(lambda pixels: network(pixels)[:, :2], x, y) == []
+
+
+def test_pgd_goes_by_the_difference_of_the_two_greatest_logits():
+    from eagerpy.tensor.pytorch import PyTorchTensor
+
+    library, logits = searching.foolbox(), torch.tensor([[0.0, -1.0, -3.0], [-2.0, 0.0, -0.5]])
+    walk = searching.beginning(library, torch.zeros(2, 1)).attacks.L2PGD(steps=1)
+    behind = walk.get_loss_fn(PyTorchTensor, PyTorchTensor(torch.tensor([0, 1])))
+    assert behind(logits).item() == pytest.approx(-1.5)

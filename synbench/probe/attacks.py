@@ -3,10 +3,11 @@
 Perturbations are measured by ℓ2, in units of [0, 1] a pixel, at the input size of the encoder; pictures stay within
 [0, 1]. For each picture the smallest perturbation counts that any attack found, shortened by bisection: DDN (Rony et
 al. 2019), FMN (Pintor et al. 2021) from where DDN came out, and PGD (Madry et al. 2018) with a random start at each
-radius that the picture has withstood. Where these find nothing, the straight line to the nearest attacked picture that
-is decided otherwise leads somewhere, and FMN on from there. So one run gives robust accuracy at every radius. It is an
-upper bound: no attack proves that there is no smaller perturbation. What is found counts only if the pipeline itself,
-in its own precision, decides otherwise on the clipped picture.
+radius that the picture has withstood; of more than two classes DDN and FMN also make for the nearest ones. Where these
+find nothing, the straight line to the nearest attacked picture that is decided otherwise leads somewhere, and FMN on
+from there. So one run gives robust accuracy at every radius. It is an upper bound: no attack proves that there is no
+smaller perturbation. What is found counts only if the pipeline itself, in its own precision, decides otherwise on the
+clipped picture.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from synbench.errors import SynBenchError
 
 from .head import Head
 from .pixels import differentiable, seeded, whole
-from .searching import beginning, foolbox, refined, smallest, starts, within
+from .searching import BEYOND, beginning, foolbox, refined, smallest, starts, within
 from .vectors import forward
 
 if TYPE_CHECKING:
@@ -177,15 +178,16 @@ def _batch(
         moved = np.clip(tried.detach().cpu().numpy(), 0, 1) - images[rows]
         far, near = np.full(len(rows), np.inf), np.zeros(len(rows))
         for step in range(_HALVINGS + 1):
-            at = np.where(np.isfinite(far), (far + near) / 2, 1.0)
+            at = np.where(np.isfinite(far), (far + near) / 2, 1.0 if step == 0 else BEYOND)
             pushed = (images[rows] + at.astype(np.float32)[:, None, None, None] * moved).clip(0, 1)
             over = fooled(rows, pushed)
             far, near = np.where(over, at, far), np.where(over, near, at)
             size = np.sqrt(((pushed.astype(np.float64) - images[rows]) ** 2).sum(axis=(1, 2, 3)))
             norms[rows[over]] = np.minimum(norms[rows[over]], size[over])
-            if step == 0:
-                # What the pipeline does not confirm is not followed.
-                rows, moved, far, near = rows[over], moved[over], far[over], near[over]
+            if step == 1:
+                # What the pipeline does not confirm is not followed, neither there nor a little beyond.
+                seen = np.isfinite(far)
+                rows, moved, far, near = rows[seen], moved[seen], far[seen], near[seen]
             if not len(rows):
                 break
 

@@ -13,9 +13,11 @@ from synbench.errors import ArgumentError
 if TYPE_CHECKING:
     import torch
 
-_BEYOND = 1.01
+BEYOND = 1.01
 _RANGE = 20.0
 """Of the logits of a picture: a softmax of them sees the nearest class first, and is far from underflow."""
+_LIKELY, _RIVALS = 9, 2
+"""Of how many wrong classes the distance is estimated, and how many are made for."""
 _STEPS_TO_CROSS = 2.5
 """PGD's steps together, in radii."""
 
@@ -41,11 +43,57 @@ def foolbox() -> Any:
 def smallest(
     library: Any, network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor", steps: int
 ) -> "Iterator[torch.Tensor]":
-    """Yield what DDN finds, and what FMN makes of that: from the picture itself it can be caught on the boundary."""
-    criterion = library.criteria.Misclassification
-    found = library.attacks.DDNAttack(steps=steps).run(_seen(library, network, x, y), x, criterion(y)).detach()
+    """Yield what DDN finds, and what FMN makes of that: from the picture itself it can be caught on the boundary.
+
+    Of more than two classes the first steps decide which one is made for, and another may be nearer: DDN also makes for
+    the nearest, to first order, and FMN for the nearest two.
+    """
+    model, criteria = _seen(library, network, x, y), library.criteria
+    ddn, targets = library.attacks.DDNAttack(steps=steps), rivals(network, x, y)
+    found = ddn.run(model, x, criteria.Misclassification(y)).detach()
     yield found
+    if targets:
+        other = ddn.run(model, x, criteria.TargetedMisclassification(targets[0])).detach()
+        yield other
+        found = _nearer(model, x, y, found, other)
     yield refined(library, network, x, y, steps, found)
+    for target in targets:
+        yield _fmn(library, steps).run(model, x, criteria.TargetedMisclassification(target)).detach()
+
+
+def rivals(network: "torch.nn.Module", x: "torch.Tensor", y: "torch.Tensor") -> "list[torch.Tensor]":
+    """Return for each picture the wrong class whose boundary is nearest, and the next one; none of two classes.
+
+    Distances are those of a linear model with the slopes at the picture, of the classes with the greatest logits.
+    """
+    import torch
+
+    x = x.clone().requires_grad_()
+    logits = network(x)
+    if logits.shape[1] == 2:
+        return []
+    own = y[:, None]
+    likely = logits.detach().scatter(1, own, -torch.inf).topk(min(_LIKELY, logits.shape[1] - 1), dim=1).indices
+    away = []
+    for place in likely.split(1, dim=1):
+        ahead = (logits.gather(1, own) - logits.gather(1, place))[:, 0]
+        (slope,) = torch.autograd.grad(ahead.sum(), x, retain_graph=True)
+        away.append((ahead.detach() / slope.flatten(1).norm(dim=1)).nan_to_num(torch.inf))
+    order = torch.stack(away, dim=1).argsort(dim=1, stable=True)
+    return [target[:, 0] for target in likely.gather(1, order)[:, :_RIVALS].split(1, dim=1)]
+
+
+def _nearer(
+    model: Any, x: "torch.Tensor", y: "torch.Tensor", one: "torch.Tensor", other: "torch.Tensor"
+) -> "torch.Tensor":
+    """Return of each picture the one of two that is decided otherwise and nearer to it."""
+    import torch
+
+    sizes = []
+    for tried in (one, other):
+        size = (tried - x).flatten(1).norm(dim=1)
+        sizes.append(torch.where(model(tried).argmax(dim=1) != y, size, torch.inf))
+    return torch.where((sizes[1] < sizes[0])[:, None, None, None], other, one)
 
 
 def refined(
@@ -55,7 +103,7 @@ def refined(
     from eagerpy.tensor.pytorch import PyTorchTensor
 
     # A little beyond the boundary, where rounding does not bring them back.
-    start = (x + _BEYOND * (found - x)).clamp(0, 1)
+    start = (x + BEYOND * (found - x)).clamp(0, 1)
     found = start.clone()
     over = _seen(library, network, x, y)(start).argmax(dim=1) != y
     for rows, how in ((over, {"starting_points": PyTorchTensor(start[over])}), (~over, {})):
@@ -119,12 +167,24 @@ def starts(seeds: Sequence[list[int]], shape: tuple[int, ...]) -> Float32[np.nda
 
 
 def beginning(library: Any, begun: "torch.Tensor") -> Any:
-    """Return the library with a PGD that starts there: its own draws depend on what else is in the batch."""
+    """Return the library with a PGD that starts there, and goes by the difference of the two greatest logits.
+
+    Its own draws depend on what else is in the batch, and its cross-entropy goes by all logits at once. Of two classes
+    both lead the same way.
+    """
     from eagerpy.tensor.pytorch import PyTorchTensor
 
     class Pgd(library.attacks.L2PGD):
         def get_random_start(self, x0: Any, epsilon: float) -> Any:
             return x0 + epsilon * PyTorchTensor(begun)
+
+        def get_loss_fn(self, model: Any, labels: Any) -> Any:
+            def behind(inputs: Any) -> Any:
+                # That of the own class is 0.
+                logits = model(inputs).raw
+                return PyTorchTensor(logits.scatter(1, labels.raw[:, None], -float("inf")).amax(dim=1).sum())
+
+            return behind
 
     attacks = SimpleNamespace(L2PGD=Pgd)
     return SimpleNamespace(criteria=library.criteria, attacks=attacks, PyTorchModel=library.PyTorchModel)
