@@ -127,11 +127,6 @@ def probe(
         test_images=test_images,
         seed=seed,
     )
-    if asked.folds > len(chosen.train):
-        raise ArgumentError(
-            f"folds must be at most the number of training pictures, {len(chosen.train):,}, got {asked.folds:,}. Lower "
-            f"folds=, or take more train_images=."
-        )
     how = {"batch_size": batch_size, "cache": cache, "untrained": untrained, **loading}
     study = prepare(model, make_settings(seed=seed), **how)
     encoder, size = study.encoder, study.batch_size
