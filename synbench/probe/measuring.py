@@ -13,11 +13,12 @@ from tqdm.auto import tqdm
 
 from synbench.batching import BatchSize, enough_memory
 from synbench.encoders import Encoder
-from synbench.errors import ArgumentError, EncoderError, RepresentationError, SynBenchError
+from synbench.errors import EncoderError, RepresentationError
 from synbench.preparing import prepare
 from synbench.report import Report
-from synbench.settings import HEADLINE_THRESHOLD, TEXTURE, THRESHOLDS, check_flag, make_settings
+from synbench.settings import HEADLINE_THRESHOLD, check_flag, make_settings
 
+from .advising import given, recommended, scored, strange
 from .asking import EPSILONS, RADII, Asked
 from .attacks import Attacked, NotAttackableError, attack
 from .choosing import Chosen, choose
@@ -27,7 +28,6 @@ from .kept import Shelf, attack_key, fit_key
 from .objective import separation
 from .opening import open_dataset
 from .pictures import Pictures
-from .recommendation import Recommendation, recommend_epsilon
 from .record import ProbeReport
 from .searching import foolbox
 from .subsets import ATTACKED, stratified
@@ -114,7 +114,7 @@ def probe(
     estimator()
     if attack_images:
         foolbox()
-    told, notes = _given(score, threshold), list[str]()
+    told, notes = given(score, threshold), list[str]()
     opened = open_dataset(dataset, config=config, revision=dataset_revision, progress=progress)
     chosen = choose(
         opened,
@@ -152,9 +152,9 @@ def probe(
             heads = [head_of(f.probe, scaling) for f in fitted]
             attacked = _attacked(encoder, heads, chosen.test, places, rows, size, asked, shelf, notes, progress)
     if told is not None:
-        notes += _strange(told, encoder, asked)
+        notes += strange(told, encoder, asked)
     elif score is not False and len(asked.epsilons) > 1:
-        told = _scored(model, asked, threshold, {**how, "fresh": fresh}, notes, progress)
+        told = scored(model, asked, threshold, {**how, "fresh": fresh}, notes, progress)
     found = Measured(
         asked=asked,
         opened=opened,
@@ -166,7 +166,7 @@ def probe(
         test=test,
         attacked=attacked,
         places=places,
-        recommendation=_recommended(told, threshold, notes),
+        recommendation=recommended(told, threshold, notes),
         digests=(rows.keys[0].pictures, rows.keys[1].pictures),
         warnings=[*chosen.warnings, *_shared(chosen), *shelf.notes(), *([size.note] if size.note else []), *notes],
         from_cache=rows.from_cache,
@@ -246,50 +246,6 @@ def _attacked(
     return attacked
 
 
-def _given(score: Any, threshold: float) -> Report | None:
-    """Return the result that was given, if it is one that an ε can be recommended by."""
-    if score is None or score is False:
-        return None
-    if not isinstance(score, (Report, Path, str)):
-        raise ArgumentError(
-            f"score must be a SynBench result, the file of one, None to score the encoder, or False, got {score!r}."
-        )
-    report = score if isinstance(score, Report) else Report.read(Path(score))
-    if report.settings.direction == TEXTURE:
-        raise ArgumentError(
-            f"score must be of classes that differ in their means, to recommend an ε, got one of "
-            f"direction={TEXTURE!r}. Pass another, or None to score the encoder."
-        )
-    recommend_epsilon(report, threshold)
-    return report
-
-
-def _strange(score: Report, encoder: Encoder, asked: Asked) -> list[str]:
-    """Return what a given score is of that the probes are not of."""
-    notes, theirs, own = list[str](), score.settings.model, encoder.record
-    if theirs is not None:
-        if theirs.id != own.id:
-            notes.append(f"The score is that of {theirs.id!r}, not of {own.id!r}.")
-        if theirs.trained != own.trained:
-            names = ("the untrained twin", "the trained encoder")
-            notes.append(f"The score is that of {names[theirs.trained]}, not of {names[own.trained]}.")
-        for name, what in (("commit", "commit"), ("weights_sha256", "weights of SHA-256")):
-            pair = getattr(theirs, name), getattr(own, name)
-            if None not in pair and pair[0] != pair[1]:
-                notes.append(f"The score is that of the {what} {pair[0][:12]}, not of {pair[1][:12]}.")
-        if theirs.pooling != own.pooling:
-            notes.append(f"The score is that of the pooling {theirs.pooling!r}, not of {own.pooling!r}.")
-    shape, wanted = score.settings.image_shape, list(encoder.contract.shape)
-    if shape is not None and shape != wanted:
-        notes.append(
-            "The score is that of images {}, not of {}.".format(*("×".join(map(str, s)) for s in (shape, wanted)))
-        )
-    grids = sorted(score.epsilons), list(asked.epsilons)
-    if grids[0] != grids[1]:
-        notes.append("The score is that of ε = {}, not of {}.".format(*(", ".join(f"{e:g}" for e in g) for g in grids)))
-    return notes
-
-
 def _shared(chosen: Chosen) -> list[str]:
     fitted_to, tested = set(chosen.train.hashes()), chosen.test.hashes()
     if not (shared := sum(one in fitted_to for one in tested)):
@@ -298,28 +254,6 @@ def _shared(chosen: Chosen) -> list[str]:
         f"{shared:,} of {len(tested):,} test pictures are also among those fitted to: accuracy may be too high. Leave "
         f"them out of one of the splits."
     ]
-
-
-def _scored(
-    model: Any, asked: Asked, threshold: float, how: dict[str, Any], notes: list[str], progress: bool | None
-) -> Report | None:
-    from synbench.scoring import score
-
-    thresholds = sorted({*THRESHOLDS, threshold})
-    try:
-        return score(model, epsilons=asked.epsilons, thresholds=thresholds, seed=asked.seed, progress=progress, **how)
-    except SynBenchError as error:
-        # What was measured is worth more than a recommendation.
-        notes.append(f"No ε is recommended, as the encoder cannot be scored: {error}")
-        return None
-
-
-def _recommended(report: Report | None, threshold: float, notes: list[str]) -> Recommendation | None:
-    try:
-        return None if report is None else recommend_epsilon(report, threshold)
-    except ArgumentError as error:
-        notes.append(f"No ε is recommended: {error}")
-        return None
 
 
 @contextmanager
