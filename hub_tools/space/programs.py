@@ -63,7 +63,7 @@ def compare(request: gr.Request, models: list[str], images: int = 8192) -> Itera
 
 
 def score_encoder(request: gr.Request, model: str = DEMO, images: int = 8192) -> Iterator[str]:
-    """Tell how much of a known optimum a pretrained vision encoder keeps, without data: its SynBench-Score, as JSON.
+    """Tell how much of a known optimum a pretrained vision encoder keeps, without any data set: its score, as JSON.
 
     Two Gaussian classes are drawn as images, where the best trade-off between accuracy and robustness is known; the
     score is the share of it that the encoder's representations keep: 1 is all of it, 0 is nothing. It says how much of
