@@ -889,6 +889,9 @@ class TestReport:
         primary = numbers["digits"]["outcomes"][0]
         assert primary["name"] == "clean"
         assert {f["association"]["n"] for f in primary["findings"]} == {18}
+        table = json.loads((kept / "digits-table.json").read_text())
+        assert [row["encoder"] for row in table] == [row["encoder"] for row in numbers["digits"]["table"]]
+        assert table[3]["clean"] == pytest.approx(numbers["digits"]["table"][3]["clean"], rel=1e-5)
         for picture in ("digits-scatter.svg", "digits-forest.svg"):
             assert (kept / picture).read_bytes().startswith(b"<?xml")
         # The same records give the same files, and the report is no record.

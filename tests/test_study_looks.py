@@ -100,11 +100,11 @@ class TestLooks:
         assert looks.in_order(rows, "kappa", "clean") == (0, 18)
 
     def test_what_the_document_tells(self, tmp_path, capsys, monkeypatch):
-        beside = [{**table()[0], "encoder": "shallow", "on": "cifar10", "clean": 0.9}]
+        beside = [{**table()[0], "encoder": "shallow", "clean": 0.9}]
         for name, rows in (("validity-cifar10", table()), ("beside", beside)):
             (tmp_path / f"{name}.json").write_text(json.dumps(rows))
-        arguments = ["looks", str(tmp_path / "validity-cifar10.json"), "--further", str(tmp_path / "beside.json")]
-        monkeypatch.setattr("sys.argv", arguments)
+        name = str(tmp_path / "validity-cifar10.json")
+        monkeypatch.setattr("sys.argv", ["looks", name, "--beside", name, str(tmp_path / "beside.json")])
         looks.main()
         said = capsys.readouterr().out
         assert "## cifar10: 24 encoders" in said

@@ -9,9 +9,10 @@ and on attacked pictures; and other predictors on the representations of the pic
 OUT/NAME.json keeps them as they come, and nothing that is there is measured again: a run that was stopped goes on, and
 one with more encoders measures the new ones alone.
 
-Then OUT/validity.md, OUT/validity.json and two pictures a data set tell how each predictor goes with each outcome: its
-coefficients over n encoders with intervals over families, without each family, beside the number of parameters; and a
-verdict by a rule that was fixed before any encoder was measured. ``--only-report`` does this alone, from what OUT has.
+Then OUT/validity.md, OUT/validity.json, and a table and two pictures a data set tell how each predictor goes with each
+outcome: its coefficients over n encoders with intervals over families, without each family, beside the number of
+parameters; and a verdict by a rule that was fixed before any encoder was measured. ``--only-report`` does this alone,
+from what OUT has.
 """
 
 import argparse
@@ -30,10 +31,10 @@ from synbench.output import replacing
 from synbench.plots import save_figure
 from synbench.settings import check_integer
 
-from . import mixtures, picturing, tabling
+from . import mixtures, picturing, tabling, writing
 from .analysis import BASELINE, analyse, explore, mean_over_families
 from .coefficients import RESAMPLES
-from .running import NO_RECORDS, Asked, Extra, Plan, kept, listed, measure
+from .running import Asked, Extra, Plan, kept, listed, measure, records_of
 from .writing import OnDataset, document
 
 BEFOREHAND = "beforehand.json"
@@ -101,6 +102,7 @@ def report(
     _write(out / "validity.json", json.dumps(numbers, indent=1, default=vars) + "\n")
     for one in found:
         name, primary = re.sub(r"\W+", "-", one.name).strip("-"), one.outcomes[0]
+        _write(out / f"{name}-table.json", writing.plain_table(one.table))
         scatter = partial(picturing.scatter, one.table, primary, IN_SCATTER)
         save_figure(scatter, out / f"{name}-scatter.svg")
         save_figure(partial(picturing.forest, primary), out / f"{name}-forest.svg")
@@ -166,7 +168,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _name_beforehand(out: Path, named: dict[str, Any]) -> None:
     """Keep what is to be tested, if nothing was measured yet; of all runs of a study the first one counts."""
-    if not any(file.name not in NO_RECORDS for file in out.glob("*.json")) and not (out / BEFOREHAND).exists():
+    if not records_of(out) and not (out / BEFOREHAND).exists():
         _write(out / BEFOREHAND, json.dumps([named]) + "\n")
 
 

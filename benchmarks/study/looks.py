@@ -1,9 +1,10 @@
 """Further looks at what a study measured: every figure of docs/validity.md that no verdict and no table of a run has.
 
-    python -m benchmarks.study.looks TABLE.json... [--further SHALLOW.json] > looks.md
+    python -m benchmarks.study.looks TABLE.json... [--beside TABLE.json FURTHER.json]... > looks.md
 
-A TABLE is ``benchmarks/results/validity-*.json``: a list of rows, one an encoder. Nothing here was named beforehand, so
-nothing is tested: τ with its interval over families, and counts.
+A TABLE is what a study writes as ``OUT/DATASET-table.json``, and keeps as ``benchmarks/results/validity-*.json``: rows,
+one an encoder; FURTHER one of encoders to look at beside those of TABLE. Nothing here was named beforehand, so nothing
+is tested: τ with its interval over families, and counts.
 """
 
 import argparse
@@ -91,8 +92,10 @@ def recommended(table: Sequence[Mapping[str, Any]], protocol: str) -> str:
     return ", ".join([*parts, f"nothing for {np.count_nonzero(column(table, f'prefers_{protocol}') == 0)}"])
 
 
-def document(tables: Mapping[str, Sequence[Mapping[str, Any]]], further: Sequence[Mapping[str, Any]]) -> str:
-    """Return all looks in Markdown."""
+def document(
+    tables: Mapping[str, Sequence[Mapping[str, Any]]], beside: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> str:
+    """Return all looks in Markdown, at tables by name, and at further encoders beside some of them."""
     parts = ["# Looks at what was measured", "Nothing here was named beforehand, and nothing is tested."]
     for name, table in tables.items():
         parts += [f"## {name}: {len(table)} encoders"]
@@ -105,8 +108,7 @@ def document(tables: Mapping[str, Sequence[Mapping[str, Any]]], further: Sequenc
         ]
         right, pairs = in_order(table, "kappa_texture", "clean")
         parts += [f"Of pairs of one family that both learned a task it has {right} of {pairs} in the right order."]
-        others = [row for row in further if row.get("on") == name]
-        if others:
+        if others := beside.get(name, ()):
             parts += [
                 f"With {len(others)} of one random layer beside them:",
                 rows_of(heads, subsets([*table, *others], predictors, "clean")[:1]),
@@ -136,10 +138,17 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options.add_argument("tables", nargs="+", type=Path, metavar="TABLE.json")
-    options.add_argument("--further", type=Path, help="rows of encoders beside them, each with the table it is on")
+    options.add_argument(
+        "--beside", action="append", nargs=2, type=Path, default=[], metavar=("TABLE.json", "FURTHER.json"),
+        help="encoders to look at beside those of a table",
+    )  # fmt: skip
     asked = options.parse_args()
-    tables = {path.stem.removeprefix("validity-"): json.loads(path.read_text()) for path in asked.tables}
-    print(document(tables, json.loads(asked.further.read_text()) if asked.further else []), end="")
+    tables = {_name(path): json.loads(path.read_text()) for path in asked.tables}
+    print(document(tables, {_name(path): json.loads(further.read_text()) for path, further in asked.beside}), end="")
+
+
+def _name(table: Path) -> str:
+    return table.stem.removeprefix("validity-")
 
 
 if __name__ == "__main__":

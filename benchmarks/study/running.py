@@ -27,7 +27,7 @@ from .tabling import SCORED, TEXTURE
 Record = dict[str, Any]
 
 NO_RECORDS = ("validity.json", "beforehand.json")
-"""What else is in the folder of the records."""
+"""What else is in the folder of the records, beside tables."""
 
 _ROOMS = {"encoder", "about", "reports", "probes", "measures", "failures"}
 Extra = tuple[str, Callable[[str], Mapping[str, float]]]
@@ -233,10 +233,16 @@ def kept(out: Path) -> list[Record]:
     Raises:
         ArgumentError: there is none.
     """
-    found = [_read(file) for file in sorted(out.glob("*.json")) if file.name not in NO_RECORDS]
+    found = [_read(file) for file in records_of(out)]
     if not found:
         raise ArgumentError(f"expected a record of an encoder or more in {str(out)!r}, found none. Measure some first.")
     return found
+
+
+def records_of(out: Path) -> list[Path]:
+    """Return the files of the records in a folder."""
+    files = sorted(out.glob("*.json"))
+    return [file for file in files if file.name not in NO_RECORDS and not file.name.endswith("-table.json")]
 
 
 def _read(file: Path) -> Record:

@@ -1,6 +1,7 @@
 """The report of a validity study in Markdown, from its analysis."""
 
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -56,6 +57,18 @@ def rows_of(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """
     lines = (headings, ["---"] * len(headings), *rows)
     return "\n".join("| " + " | ".join(str(c).replace("|", r"\|") for c in line) + " |" for line in lines)
+
+
+def plain_table(table: Sequence[Row]) -> str:
+    """Return a table as JSON, a row a line, numbers to six digits: what ``benchmarks/results`` keeps of a study.
+
+    >>> print(plain_table([{"encoder": "a", "clean": 1 / 3}]), end="")
+    [
+    {"encoder": "a", "clean": 0.333333}
+    ]
+    """
+    short = [{k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in row.items()} for row in table]
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in short) + "\n]\n"
 
 
 def document(found: Sequence[OnDataset], about: Sequence[str], failures: Mapping[str, str] | None = None) -> str:
