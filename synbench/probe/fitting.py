@@ -80,6 +80,8 @@ def fit(
         done: told each fit.
         entry: where fits are read from and kept; what is finished stays when the run is interrupted.
     """
+    # There are no more folds than rows.
+    folds = min(folds, len(labels))
     fold, notes = fold_of(labels, folds, seed), list[str]()
     scores = np.zeros(len(Cs))
     with warnings.catch_warnings():
