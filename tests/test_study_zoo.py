@@ -316,9 +316,7 @@ def test_weights_of_others_are_taken_over_by_their_place_or_refused():
     given = {"_bn0.weight": torch.ones(2), "_bn0.bias": torch.full((2,), 3.0)}
     found = renamed(given, {"bn1.weight": torch.zeros(2), "bn1.bias": torch.zeros(2)})
     assert {name: value.tolist() for name, value in found.items()} == {"bn1.weight": [1, 1], "bn1.bias": [3, 3]}
-    with pytest.raises(
-        EncoderError, match=r"expected bn1\.bias of shape \(2,\), got _bn0\.weight of shape \(2,\)\."
-    ):
+    with pytest.raises(EncoderError, match=r"expected bn1\.bias of shape \(2,\), got _bn0\.weight of shape \(2,\)\."):
         renamed(given, {"bn1.bias": torch.zeros(2), "bn1.weight": torch.zeros(2)})
     with pytest.raises(EncoderError, match=r"expected bn1\.weight of shape \(3,\), got _bn0\.weight of shape \(2,\)"):
         renamed(given, {"bn1.weight": torch.zeros(3), "bn1.bias": torch.zeros(2)})
